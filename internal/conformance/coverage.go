@@ -26,12 +26,13 @@ type Coverage map[string]map[string]Result
 
 // ReadCoverage reads all that the tests recorded in dir.
 func ReadCoverage(dir string) (Coverage, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.tsv"))
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	coverage := Coverage{}
-	for _, name := range files {
+	for _, file := range files {
+		name := filepath.Join(dir, file.Name())
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
