@@ -1,0 +1,186 @@
+package style
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// layerOf lists the layers from the lowest up; a package imports lower ones
+// only. What stands below a listed folder belongs to its layer.
+var layerOf = [][]string{
+	{"internal/rawmsg", "internal/clock", "internal/secret"},
+	{"pec"},
+	{"policy", "signer", "internal/store", "internal/config", "internal/reply", "internal/mailbox",
+		"internal/transaction", "internal/metrics", "internal/fsx"},
+	{"internal/ledger", "internal/tracking", "internal/directory", "internal/effect", "plugins"},
+	{"milter", "lda"},
+	{"cmd"},
+}
+
+// layer finds the listed folder of a package and its height, 0 when unlisted.
+func layer(dir string) (string, int) {
+	for height, folders := range layerOf {
+		for _, folder := range folders {
+			if within(dir, folder) {
+				return folder, height + 1
+			}
+		}
+	}
+	return "", 0
+}
+
+// imports returns the paths that a file imports.
+func (f *file) imports() []string {
+	var paths []string
+	for _, spec := range f.syntax.Imports {
+		if path, err := strconv.Unquote(spec.Path.Value); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// ours turns an import path into a folder of this module.
+func ours(path string) (string, bool) {
+	dir, ok := strings.CutPrefix(path, module+"/")
+	return dir, ok
+}
+
+func layers(t *tree) []string {
+	var faults []string
+	for _, f := range t.product() {
+		folder, height := layer(f.dir())
+		if height == 0 {
+			faults = append(faults, fmt.Sprintf("%s: package %s has no layer; give it one in layerOf.", f.path, f.dir()))
+			continue
+		}
+		for _, path := range f.imports() {
+			dir, ok := ours(path)
+			if !ok || isTestPackage(dir) {
+				continue
+			}
+			target, depth := layer(dir)
+			if target != folder && depth >= height {
+				faults = append(faults, fmt.Sprintf("%s: %s must not import %s, which is no lower layer.", f.path, f.dir(), dir))
+			}
+		}
+	}
+	return faults
+}
+
+// neighbours: the queue stands between milter and agent, in tests too.
+func neighbours(t *tree) []string {
+	var faults []string
+	for _, f := range t.files {
+		if !f.isGo() {
+			continue
+		}
+		for _, path := range f.imports() {
+			dir, _ := ours(path)
+			if within(f.dir(), "milter") && within(dir, "lda") || within(f.dir(), "lda") && within(dir, "milter") {
+				faults = append(faults, fmt.Sprintf("%s: milter and lda must not import each other.", f.path))
+			}
+		}
+	}
+	return faults
+}
+
+// testPackages: what serves the tests does not get into the product.
+func testPackages(t *tree) []string {
+	var faults []string
+	for _, f := range t.product() {
+		for _, path := range f.imports() {
+			if dir, ok := ours(path); ok && isTestPackage(dir) || path == "testing" {
+				faults = append(faults, fmt.Sprintf("%s: %s is for tests only.", f.path, path))
+			}
+		}
+	}
+	return faults
+}
+
+// common libraries extend the standard one and may be imported everywhere.
+const common = "golang.org/x/"
+
+// homes says which package of the product may import a library.
+var homes = map[string]string{
+	"github.com/emersion/go-milter":       "milter",
+	"github.com/emersion/go-smtp":         "lda",
+	"github.com/emersion/go-sasl":         "lda",
+	"github.com/emersion/go-imap":         "internal/mailbox",
+	"github.com/smallstep/pkcs7":          "signer",
+	"go.etcd.io/bbolt":                    "internal/store",
+	"github.com/pelletier/go-toml":        "internal/config",
+	"github.com/alecthomas/kong":          "cmd/ceralacca",
+	"github.com/prometheus/client_golang": "internal/metrics",
+	"github.com/go-ldap/ldif":             "internal/directory",
+	"github.com/go-ldap/ldap":             "internal/directory",
+	"github.com/emersion/go-message":      "pec",
+}
+
+// libraries: one library, one package; a library without a home has one importer.
+func libraries(t *tree) []string {
+	var faults []string
+	importers := map[string][]string{}
+	for _, f := range t.product() {
+		for _, path := range f.imports() {
+			if !foreign(path) || strings.HasPrefix(path, common) {
+				continue
+			}
+			library, home := homeOf(path)
+			if home != "" && f.dir() != home {
+				faults = append(faults, fmt.Sprintf("%s: only %s may import %s.", f.path, home, library))
+			}
+			if !slices.Contains(importers[library], f.dir()) {
+				importers[library] = append(importers[library], f.dir())
+			}
+		}
+	}
+	for library, dirs := range importers {
+		if _, home := homeOf(library); home == "" && len(dirs) > 1 {
+			faults = append(faults, fmt.Sprintf("%s is imported by %s; one library, one package.", library, strings.Join(dirs, ", ")))
+		}
+	}
+	return faults
+}
+
+// foreign says whether a path is neither ours nor of the standard library.
+func foreign(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	_, own := ours(path)
+	return strings.Contains(first, ".") && !own
+}
+
+func homeOf(path string) (library, home string) {
+	for library, home := range homes {
+		if strings.HasPrefix(path, library) {
+			return library, home
+		}
+	}
+	part := strings.SplitN(path, "/", 4)
+	return strings.Join(part[:min(3, len(part))], "/"), ""
+}
+
+// keys: only signer handles keys that certify. Client certificates of TLS are
+// loaded by crypto/tls, which this rule leaves alone.
+func keys(t *tree) []string {
+	forbidden := []string{"crypto/rsa", "crypto/ecdsa", "crypto/dsa", "encoding/asn1", "golang.org/x/crypto/pkcs12"}
+	var faults []string
+	for _, f := range t.product() {
+		if within(f.dir(), "signer") {
+			continue
+		}
+		for _, path := range f.imports() {
+			if slices.Contains(forbidden, path) {
+				faults = append(faults, fmt.Sprintf("%s: only signer may import %s.", f.path, path))
+			}
+		}
+		for _, call := range selectors(f, "crypto/x509") {
+			if strings.HasPrefix(call.name, "Parse") && strings.HasSuffix(call.name, "PrivateKey") {
+				faults = append(faults, fmt.Sprintf("%s: only signer may read private keys.", t.at(call.node)))
+			}
+		}
+	}
+	return faults
+}
