@@ -1,0 +1,4 @@
+package pec
+
+// Italian is the reason in the words of the anomaly envelope. [C139]
+func (p Problem) Italian() string { return "" }
