@@ -1,4 +1,192 @@
 package pec
 
-// ParseAddressList reads the value of a field such as To.
-func ParseAddressList(raw string) ([]Address, error) { return nil, errNotYet }
+import (
+	"errors"
+	"strings"
+)
+
+// ErrAddressList says that a value holds something, but no address.
+var ErrAddressList = errors.New("no address in the list")
+
+// ParseAddressList reads the value of a field such as To or From (RFC 5322): names, comments, groups, folding, quoted
+// local parts that need no quotes, routes, and spaces round the dots and the @ of an address. Only what mailers take
+// for an address counts, never what stands in a name or a comment. Entries that are no plain address are passed over;
+// when all are, the error is ErrAddressList. An empty value and an empty group are no addresses and no error.
+//
+// QUIRK: real traffic has unbalanced quotes and parentheses, names that are addresses, and a stray > or backslash after
+// an address; all are read for what they are meant to be.
+func ParseAddressList(raw string) ([]Address, error) {
+	p := listParser{rest: raw}
+	for p.rest != "" {
+		p.step()
+	}
+	p.endEntry()
+	if len(p.found) == 0 && p.strange {
+		return nil, ErrAddressList
+	}
+	return p.found, nil
+}
+
+// listParser walks over a list once; each step takes at least one byte, so that time is linear.
+type listParser struct {
+	rest  string
+	found []Address
+
+	strange bool // an entry was no address
+
+	outside strings.Builder // of this entry: what is neither comment, name in quotes nor <…>
+	inside  string          // of this entry: between < and >
+	angle   bool            // this entry has <…>
+
+	noQuote, noComment, noAngle bool // what follows has no closing one
+}
+
+func (p *listParser) step() {
+	c := p.rest[0]
+	switch {
+	case c == '(' && p.comment():
+	case c == '"' && p.quoted():
+	case c == '<':
+		p.bracket()
+	case c == ',' || c == ';':
+		p.rest = p.rest[1:]
+		p.endEntry()
+	case c == ':' && !p.angle:
+		p.rest = p.rest[1:]
+		p.outside.Reset() // the name of a group
+	default:
+		p.outside.WriteByte(c)
+		p.rest = p.rest[1:]
+	}
+}
+
+// comment takes a comment, which may hold others.
+func (p *listParser) comment() bool {
+	if p.noComment {
+		return false
+	}
+	depth := 0
+	for i := 0; i < len(p.rest); i++ {
+		switch p.rest[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				p.rest = p.rest[i+1:]
+				return true
+			}
+		}
+	}
+	p.noComment = true
+	return false
+}
+
+// quoted takes a quoted string: a local part when it stands before an @, otherwise a name.
+func (p *listParser) quoted() bool {
+	if p.noQuote {
+		return false
+	}
+	content, n := unquote(p.rest)
+	if n == 0 {
+		p.noQuote = true
+		return false
+	}
+	p.rest = p.rest[n:]
+	if strings.HasPrefix(strings.TrimLeft(p.rest, " \t\r\n"), "@") {
+		p.outside.WriteString(content)
+	}
+	return true
+}
+
+// unquote reads the quoted string at the beginning of s, and says how many bytes it takes: 0 when it does not end.
+func unquote(s string) (content string, n int) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			if i++; i < len(s) {
+				b.WriteByte(s[i])
+			}
+		case '"':
+			return b.String(), i + 1
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return "", 0
+}
+
+// bracket takes <…>; the last one of an entry counts, as in "a@x.it <b@x.it>". Without an end it reaches to the comma.
+func (p *listParser) bracket() {
+	body := p.rest[1:]
+	end, skip := -1, 1
+	if !p.noAngle {
+		end = strings.IndexByte(body, '>')
+	}
+	if end < 0 {
+		p.noAngle = true
+		if end, skip = strings.IndexAny(body, ",;"), 0; end < 0 {
+			end = len(body)
+		}
+	}
+	p.inside, p.angle = body[:end], true
+	p.rest = body[end+skip:]
+}
+
+// endEntry judges what stands between two commas.
+func (p *listParser) endEntry() {
+	text := p.outside.String()
+	if p.angle {
+		text = inAngle(p.inside)
+	}
+	blank := !p.angle && strings.TrimSpace(text) == ""
+	p.outside.Reset()
+	p.inside, p.angle = "", false
+	if blank {
+		return
+	}
+	a, err := ParseAddress(tidy(text))
+	if err != nil {
+		p.strange = true
+		return
+	}
+	p.found = append(p.found, a)
+}
+
+// inAngle takes route, quotes and comments out of what stands between < and >.
+func inAngle(s string) string {
+	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "@") {
+		s = s[strings.IndexByte(s, ':')+1:] // a source route
+	}
+	p := listParser{rest: s}
+	for p.rest != "" {
+		if c := p.rest[0]; c == '(' && p.comment() || c == '"' && p.quoted() {
+			continue
+		}
+		p.outside.WriteByte(p.rest[0])
+		p.rest = p.rest[1:]
+	}
+	return p.outside.String()
+}
+
+// tidy removes space round dots and the @ (obs-domain), and what is stray at the end.
+func tidy(s string) string {
+	s = strings.TrimRight(strings.TrimSpace(s), " \t\r\n>\\")
+	var b strings.Builder
+	for word := range strings.FieldsSeq(s) {
+		joined := b.Len() == 0 || strings.HasPrefix(word, ".") || strings.HasPrefix(word, "@") || endsOpen(b.String())
+		if !joined {
+			b.WriteByte(' ') // no address has a space
+		}
+		b.WriteString(word)
+		if b.Len() > 2*maxAddress {
+			break // too long already
+		}
+	}
+	return b.String()
+}
+
+func endsOpen(s string) bool { return strings.HasSuffix(s, ".") || strings.HasSuffix(s, "@") }
