@@ -74,6 +74,7 @@ func seeds() []seed {
 		{"places", "deploy/x.sh", "cd /" + "work/main\n", "deploy/x.sh:1: a path of somebody's machine"},
 		{"places", "deploy/x.sh", "cd $lab/" + "work/main\n", ""},
 		{"places", "lda/a_test.go", "package lda\nconst x = §../" + "shared/spec§\n", "nothing outside the tree"},
+		{"glossary", "docs/glossary.md", "§pec.KindGone§", "there is no pec.KindGone"},
 		{"todo", "lda/a.go", "package lda\n// TO" + "DO: later\n", "write TODO(#issue)"},
 		{"todo", "lda/a.go", "package lda\n// TO" + "DO(#4): clocks.\n", ""},
 	}

@@ -154,3 +154,33 @@ func endsWithCode(doc *ast.CommentGroup) bool {
 	last := doc.List[len(doc.List)-1].Text
 	return strings.HasPrefix(last, "//\t")
 }
+
+var pecName = regexp.MustCompile("`pec\\.([A-Z]\\w*)`")
+
+// glossary: the names of package pec that docs/glossary.md explains exist.
+func glossary(t *tree) []string {
+	names := map[string]bool{}
+	for _, f := range t.product() {
+		if f.dir() != "pec" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			switch spec := n.(type) {
+			case *ast.TypeSpec:
+				names[spec.Name.Name] = true
+			case *ast.ValueSpec:
+				for _, name := range spec.Names {
+					names[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	var faults []string
+	for _, match := range pecName.FindAllStringSubmatch(t.text("docs/glossary.md"), -1) {
+		if !names[match[1]] {
+			faults = append(faults, fmt.Sprintf("docs/glossary.md: there is no pec.%s.", match[1]))
+		}
+	}
+	return faults
+}

@@ -139,6 +139,7 @@ var rules = map[string]func(*tree) []string{
 	"durable files": durableFiles,
 	"places":        places,
 	"todo":          todos,
+	"glossary":      glossary,
 }
 
 func TestTree(t *testing.T) {
