@@ -1,0 +1,88 @@
+package pec
+
+// FaultCode names a formal exception of the access point; it is stable and goes to the log. [C026]
+type FaultCode string
+
+// The formal exceptions.
+const (
+	FaultDuplicate   FaultCode = "duplicate-field"
+	FaultField       FaultCode = "field-too-long"
+	FaultHeaderBytes FaultCode = "header-not-ascii"
+	FaultSyntax      FaultCode = "field-syntax"
+	FaultNUL         FaultCode = "nul-byte"
+	FaultLine        FaultCode = "line-too-long"
+	FaultFrom        FaultCode = "from"
+	FaultSender      FaultCode = "sender-is-not-from"
+	FaultTo          FaultCode = "to"
+	FaultBcc         FaultCode = "bcc"
+	FaultHidden      FaultCode = "hidden-recipient"
+	FaultSize        FaultCode = "size"
+	FaultProduct     FaultCode = "size-by-recipients"
+)
+
+// Italian completes the sentence "a problem was found because of …" in the notice to the user; detail is the field or
+// the address that it is about.
+func (f FaultCode) Italian(detail string) string {
+	switch f {
+	case FaultDuplicate:
+		return "campo " + detail + " presente più di una volta"
+	case FaultField:
+		return "campo " + detail + " troppo lungo"
+	case FaultHeaderBytes:
+		return "caratteri non ammessi nel campo " + detail
+	case FaultSyntax:
+		return "campo " + detail + " non valido"
+	case FaultNUL:
+		return "caratteri nulli nel messaggio"
+	case FaultLine:
+		return "righe più lunghe di 998 caratteri"
+	case FaultFrom:
+		return "campo From assente o non valido"
+	case FaultSender:
+		return "mittente del messaggio (" + detail + ") diverso da quello dichiarato al servizio"
+	case FaultTo:
+		return "campo To assente o privo di indirizzi validi"
+	case FaultBcc:
+		return "campo " + detail + " non ammesso: i destinatari in copia nascosta non sono previsti"
+	case FaultHidden:
+		return "destinatario " + detail + " non indicato nei campi To o Cc"
+	case FaultSize:
+		return "superamento della dimensione massima del messaggio"
+	case FaultProduct:
+		return "superamento del limite al prodotto tra dimensione e numero dei destinatari"
+	}
+	return "errore formale"
+}
+
+// Cause names why a delivery failed. [C252]
+type Cause string
+
+// The causes of a failed delivery.
+const (
+	CauseAddress  Cause = "address"
+	CauseDomain   Cause = "domain"
+	CauseDisabled Cause = "disabled"
+	CauseFull     Cause = "full"
+	CauseTooLarge Cause = "too-large"
+	CauseExpired  Cause = "expired"
+	CauseRefused  Cause = "refused"
+)
+
+// Italian is the cause in the words of the notices; the first is of grade A, the others are ours (grade C).
+func (c Cause) Italian() string {
+	switch c {
+	case CauseAddress:
+		return "indirizzo non valido"
+	case CauseDomain:
+		return "dominio non valido"
+	case CauseDisabled:
+		return "casella disabilitata"
+	case CauseFull:
+		return "casella piena"
+	case CauseTooLarge:
+		return "dimensione del messaggio superiore a quella ammessa"
+	case CauseExpired:
+		return "tempo massimo di consegna superato"
+	}
+	return "messaggio rifiutato dal sistema di destinazione"
+}
