@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// Mailbox is one mailbox of a lab.
+type Mailbox struct {
+	Host  string // "ALFA", "BETA", "GAMMA"
+	Login Login
+}
+
+// Mailboxes are all mailboxes of the lab that can be read.
+func (e Env) Mailboxes() []Mailbox {
+	var out []Mailbox
+	for _, host := range []string{"ALFA", "BETA", "GAMMA"} {
+		for _, u := range e.Users(host) {
+			out = append(out, Mailbox{host, u})
+		}
+		for _, name := range []string{"_SERVICE_USER", "_FULL_USER"} {
+			if e[host+name] != "" {
+				out = append(out, Mailbox{host, e.Login(host + name)})
+			}
+		}
+	}
+	for f := range strings.FieldsSeq(e["ALFA_ORDINARY_USERS"]) {
+		out = append(out, Mailbox{"ALFA", ParseLogin(f)})
+	}
+	return out
+}
+
+// About is what lies in all mailboxes of the lab about the message that its sender's program called ref (with angle
+// brackets): by address of the mailbox. A message is about ref when its Message-ID or its reference is ref.
+func (e Env) About(ref string) (map[string][]*Message, error) {
+	out := map[string][]*Message{}
+	for _, box := range e.Mailboxes() {
+		list, err := e.Fetch(box.Host, box.Login)
+		if err != nil {
+			return nil, fmt.Errorf("mailbox %s: %w", box.Login.Address, err)
+		}
+		for _, m := range list {
+			if m.Header.Get(pec.FieldReference) == ref || m.Header.Get("Message-ID") == ref {
+				out[box.Login.Address] = append(out[box.Login.Address], m)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Kinds are the kinds of list, sorted; an ordinary message is "ordinary".
+func Kinds(list []*Message) []string {
+	var out []string
+	for _, m := range list {
+		k := string(m.Kind())
+		if k == "" {
+			k = "ordinary"
+		}
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Await waits until the mailboxes hold exactly what want says about ref, address by address, and all queues of the lab
+// are empty; then it looks once more, so that nothing can come after. The error says what was there instead.
+func (e Env) Await(ctx context.Context, ref string, want map[string][]pec.Kind) (map[string][]*Message, error) {
+	goal := map[string][]string{}
+	for address, kinds := range want {
+		for _, k := range kinds {
+			if k == "" {
+				k = "ordinary"
+			}
+			goal[address] = append(goal[address], string(k))
+		}
+		slices.Sort(goal[address])
+	}
+	for last := false; ; {
+		found, err := e.About(ref)
+		if err != nil {
+			return nil, err
+		}
+		got := map[string][]string{}
+		for address, list := range found {
+			got[address] = Kinds(list)
+		}
+		same := maps.EqualFunc(goal, got, slices.Equal)
+		if same && last {
+			return found, nil
+		}
+		last = same && e.QueuesEmpty(ctx) == nil
+		if last {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return found, fmt.Errorf("about %s the mailboxes hold %v, want %v; queues: %w", ref, got, goal, e.QueuesEmpty(context.Background()))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// QueuesEmpty returns an error that lists what waits in the queues of the lab's Postfix instances.
+func (e Env) QueuesEmpty(ctx context.Context) error {
+	for _, name := range []string{"ALFA_POSTFIX_CONFIG", "ALFA_OUT_CONFIG", "BETA_POSTFIX_CONFIG", "BETA_OUT_CONFIG", "GAMMA_POSTFIX_CONFIG"} {
+		if e[name] == "" {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, "postqueue", "-c", e[name], "-j").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: postqueue: %w: %s", name, err, out)
+		}
+		if len(strings.TrimSpace(string(out))) > 0 {
+			return fmt.Errorf("%s: %s", name, out)
+		}
+	}
+	return nil
+}
