@@ -1,0 +1,134 @@
+package config
+
+import (
+	"time"
+
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// DefaultPath is where the daemons look for the configuration.
+const DefaultPath = "/etc/ceralacca/ceralacca.toml"
+
+// Config is a configuration without faults. It is made by [Load] or [Parse] and not changed after; reading it is safe
+// for concurrent use. What each field means is written beside its key, in keys.go.
+type Config struct {
+	Provider   Provider
+	Key        Key
+	Directory  Directory
+	Milter     Milter
+	Submission Submission
+	Incoming   Incoming
+	Limits     Limits
+	Agent      Agent
+	Dovecot    Dovecot
+	HMAC       HMAC
+	Antivirus  Antivirus
+
+	doc document
+}
+
+// Provider is the section [provider].
+type Provider struct {
+	Name           string
+	Address        pec.Address
+	ServiceMailbox pec.Address
+	Domains        []string // in lower case, at least one
+	InternalDomain string
+}
+
+// Key is the section [key]. Its fields are paths.
+type Key struct {
+	Cert, Key, CA string
+	CRL           []string // at least one
+}
+
+// Directory is the section [directory]. Exactly one of File and URL is not empty; ClientCert and ClientKey belong to
+// URL, and URLCA may be empty.
+type Directory struct {
+	File, URL, URLCA      string
+	ClientCert, ClientKey string
+	SignerCA              string
+	CheckEvery            time.Duration
+}
+
+// Milter is the section [milter].
+type Milter struct {
+	SubmissionSocket, IncomingSocket Endpoint
+}
+
+// Submission is the section [submission]. SenderMap is a path for [LoadSenderMap], or empty.
+type Submission struct {
+	SenderMap string
+}
+
+// What is done with ordinary mail at the incoming point.
+const (
+	OrdinaryAnomaly = "anomaly" // wrapped in an anomaly envelope
+	OrdinaryRefuse  = "refuse"  // refused in the SMTP session
+)
+
+// Incoming is the section [incoming].
+type Incoming struct {
+	Ordinary  string        // OrdinaryAnomaly or OrdinaryRefuse
+	AliasMaps []string      // Postfix map specifications, "type:/path"; may be empty
+	MaxAge    time.Duration // at least a day
+}
+
+// Limits is the section [limits]. All are bytes of the message with CRLF line ends.
+type Limits struct {
+	Size, Product, HardSize int64
+}
+
+// Agent is the section [agent]. Metrics may be empty.
+type Agent struct {
+	LMTPSocket, DSNSocket, AdminSocket Endpoint
+	Out                                string // host:port
+	OutCert, OutKey, OutCA             string
+	QueueDirectory                     []string // at least one
+	State                              string
+	Metrics                            string // host:port
+}
+
+// Dovecot is the section [dovecot]. MasterPassword is the path of a file; IMAPCA may be empty.
+type Dovecot struct {
+	LMTP, UserdbSocket         Endpoint
+	IMAP                       string // host:port
+	IMAPCA                     string
+	MasterUser, MasterPassword string
+}
+
+// HMAC is the section [hmac]. Key is a path for transaction.LoadKey.
+type HMAC struct {
+	Key string
+}
+
+// AntivirusNone is the mode in which no message is looked at.
+const AntivirusNone = "none"
+
+// Antivirus is the section [antivirus].
+type Antivirus struct {
+	Mode string
+}
+
+// Endpoint is where a service listens: Network is "unix" or "tcp", Address as package net wants it.
+type Endpoint struct {
+	Network, Address string
+}
+
+// String writes e as it stands in the file.
+func (e Endpoint) String() string {
+	if e.Network == "unix" {
+		return "unix:" + e.Address
+	}
+	return e.Address
+}
+
+// Warnings are what is not wrong but should be known: a daemon logs them when it starts, check-config prints them.
+func (c *Config) Warnings() []Fault {
+	if c.Antivirus.Mode != AntivirusNone {
+		return nil
+	}
+	// [C060] stays open until there is an antivirus to name here.
+	return []Fault{c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses`,
+		"another mode as soon as there is one")}
+}

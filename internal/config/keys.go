@@ -1,0 +1,183 @@
+package config
+
+import "github.com/ceralacca/ceralacca/pec"
+
+// section is a table of the file.
+type section struct {
+	name string
+	doc  string
+	keys []key
+}
+
+// key is one line of the file.
+type key struct {
+	name   string
+	value  value
+	doc    string
+	sample string // what to write, a TOML value
+	preset string // the default, a TOML value; empty when there is none
+	// optional keys may be left out although they have no default.
+	optional bool
+	// file says what the value is the path of, for [Config.CheckFiles].
+	file FileKind
+}
+
+// sections is the whole format; the values of the keys go into c.
+func sections(c *Config) []section {
+	return []section{
+		{"provider", "Who we are. One address and one certificate for all domains.", providerKeys(&c.Provider)},
+		{"key", "What we sign with, and whom we believe. PEM files.", keyKeys(&c.Key)},
+		{"directory", "The list of all providers (IGPEC): a signed LDIF file. Write `file` or `url`.",
+			directoryKeys(&c.Directory)},
+		{"milter", "Where Postfix finds the milter.", milterKeys(&c.Milter)},
+		{"submission", "The access point: mail from our users. The section may be left out.",
+			submissionKeys(&c.Submission)},
+		{"incoming", "The incoming point: mail from the network. The section may be left out.", incomingKeys(&c.Incoming)},
+		{"limits", "Sizes, of the message with CRLF line ends: bytes, or a number with `KB`, `MB` or `GB` (powers of " +
+			"1024, so that a guarantee in MB holds however it is read). The section may be left out.",
+			limitsKeys(&c.Limits)},
+		{"agent", "The agent: delivery and notifications.", agentKeys(&c.Agent)},
+		{"dovecot", "Where the mailboxes are.", dovecotKeys(&c.Dovecot)},
+		{"hmac", "How the agent knows what the milter wrote.", []key{
+			{name: "key", value: secretPath(&c.HMAC.Key), sample: `"/etc/ceralacca/hmac.key"`, file: FileSecret,
+				doc: "A file with at least 32 random bytes, the same for milter and agent. " +
+					"`openssl rand -hex 32` makes them."},
+		}},
+		{"antivirus", "Who looks for viruses.", []key{
+			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusNone), sample: `"none"`,
+				doc: "Must be written. `none`: nobody does, and the daemons warn when they start."},
+		}},
+	}
+}
+
+func providerKeys(p *Provider) []key {
+	return []key{
+		{name: "name", value: text(&p.Name), sample: `"Alfa PEC S.p.A."`,
+			doc: "The name of the provider, as `providerName` in the directory."},
+		{name: "address", value: providerAddress(&p.Address), sample: `"` + pec.ProviderMailbox + `@alfa.example"`,
+			doc: "The author of all we generate, `" + pec.ProviderMailbox + "@` some domain; it is in our certificate. Its domain ends our message identifiers."},
+		{name: "service_mailbox", value: address(&p.ServiceMailbox), sample: `"ricevute@alfa.example"`,
+			doc: "`mailReceipt` in the directory: where other providers send take-charge receipts and virus notices. " +
+				"Its domain is that of `address` or one of `domains`."},
+		{name: "domains", value: domains(&p.Domains), sample: `["alfa.example"]`,
+			doc: "The certified domains we manage, `managedDomains` in the directory."},
+		{name: "internal_domain", value: domain(&p.InternalDomain), sample: `"ceralacca.internal"`,
+			preset: `"ceralacca.internal"`,
+			doc:    "A domain that exists only in Postfix's `transport_maps`, for what the milter tells the agent."},
+	}
+}
+
+func keyKeys(k *Key) []key {
+	return []key{
+		{name: "cert", value: path(&k.Cert), sample: `"/etc/ceralacca/cert.pem"`, file: FilePublic,
+			doc: "Our certificate, then those between it and its authority."},
+		{name: "key", value: secretPath(&k.Key), sample: `"/etc/ceralacca/key.pem"`, file: FileSecret,
+			doc: "Its private key, RSA."},
+		{name: "ca", value: path(&k.CA), sample: `"/etc/ceralacca/ca.pem"`, file: FilePublic,
+			doc: "The authorities that certify providers."},
+		{name: "crl", value: paths(&k.CRL), sample: `["/etc/ceralacca/crl.pem"]`, file: FilePublic,
+			doc: "Their revocation lists, PEM or DER. Something else keeps them fresh; SIGHUP reads them again."},
+	}
+}
+
+func directoryKeys(d *Directory) []key {
+	return []key{
+		{name: "file", value: path(&d.File), sample: `"/etc/ceralacca/igpec.ldif.p7m"`, file: FilePublic, optional: true,
+			doc: "The directory on this host."},
+		{name: "url", value: httpsURL(&d.URL), sample: `"https://igpec.example/igpec.ldif.p7m"`, optional: true,
+			doc: "The directory where it is published."},
+		{name: "url_ca", value: path(&d.URLCA), sample: `"/etc/ceralacca/igpec-ca.pem"`, file: FilePublic, optional: true,
+			doc: "With `url`: the authorities of that server. Without it those that the system trusts."},
+		{name: "client_cert", value: path(&d.ClientCert), sample: `"/etc/ceralacca/igpec-client.pem"`, file: FilePublic,
+			optional: true, doc: "With `url`: the certificate we show there."},
+		{name: "client_key", value: secretPath(&d.ClientKey), sample: `"/etc/ceralacca/igpec-client.key"`, file: FileSecret,
+			optional: true, doc: "With `url`: its private key."},
+		{name: "signer_ca", value: path(&d.SignerCA), sample: `"/etc/ceralacca/igpec-signer-ca.pem"`, file: FilePublic,
+			doc: "The authorities of who signs the directory."},
+		{name: "check_every", value: duration(&d.CheckEvery, minCheck, maxCheck), sample: `"1h"`, preset: `"1h"`,
+			doc: "How often to look for a new one: from `1s` to `24h`."},
+	}
+}
+
+func milterKeys(m *Milter) []key {
+	return []key{
+		{name: "submission_socket", value: socket(&m.SubmissionSocket), sample: `"unix:/run/ceralacca/submission.sock"`,
+			doc: "The milter of the submission listener of certified domains."},
+		{name: "incoming_socket", value: socket(&m.IncomingSocket), sample: `"unix:/run/ceralacca/incoming.sock"`,
+			doc: "The milter of the incoming listener of certified domains."},
+	}
+}
+
+func submissionKeys(s *Submission) []key {
+	return []key{
+		{name: "sender_map", value: path(&s.SenderMap), sample: `"/etc/ceralacca/senders"`, file: FilePublic, optional: true,
+			doc: "Which logins may send as more than the address they are: lines `login address address …`; `#` begins " +
+				"a comment. Without it each login is its own address only."},
+	}
+}
+
+func incomingKeys(i *Incoming) []key {
+	return []key{
+		{name: "ordinary", value: choice(&i.Ordinary, OrdinaryAnomaly, OrdinaryRefuse), sample: `"anomaly"`,
+			preset: `"anomaly"`,
+			doc:    "Mail that is not certified: wrapped in an `anomaly` envelope, or to `refuse` with 550 5.7.1."},
+		{name: "alias_maps", value: maps(&i.AliasMaps), sample: `["hash:/etc/postfix/virtual"]`, optional: true,
+			doc: "The `virtual_alias_maps` of Postfix that name addresses of certified domains."},
+		{name: "max_age", value: duration(&i.MaxAge, minAge, maxAge), sample: `"72h"`, preset: `"72h"`,
+			doc: "A transport envelope older than this that we have never seen is an anomaly. From `24h` to `720h`."},
+	}
+}
+
+func limitsKeys(l *Limits) []key {
+	return []key{
+		{name: "size", value: size(&l.Size, 1), sample: `"100 MB"`, preset: `"100 MB"`,
+			doc: "A submission over this gets a notice of non-acceptance."},
+		{name: "product", value: size(&l.Product, minProduct), sample: `"100 MB"`, preset: `"100 MB"`,
+			doc: "Size times recipients: a submission over this gets a notice of non-acceptance. At least `30 MB`, by law."},
+		{name: "hard_size", value: size(&l.HardSize, 1), sample: `"150 MB"`, preset: `"150 MB"`,
+			doc: "Over this the SMTP session refuses with 552 5.3.4, without a notice."},
+	}
+}
+
+func agentKeys(a *Agent) []key {
+	return []key{
+		{name: "lmtp_socket", value: socket(&a.LMTPSocket), sample: `"unix:/run/ceralacca/agent.sock"`,
+			doc: "Where Postfix's `ceralacca-agent` transport delivers."},
+		{name: "dsn_socket", value: socket(&a.DSNSocket), sample: `"unix:/run/ceralacca/dsn.sock"`,
+			doc: "Where the bounces of the outbound instance come back."},
+		{name: "out", value: hostPort(&a.Out), sample: `"127.0.0.1:10026"`,
+			doc: "The listener of the outbound instance; TLS."},
+		{name: "out_cert", value: path(&a.OutCert), sample: `"/etc/ceralacca/out-client.pem"`, file: FilePublic,
+			doc: "The certificate the agent shows there."},
+		{name: "out_key", value: secretPath(&a.OutKey), sample: `"/etc/ceralacca/out-client.key"`, file: FileSecret,
+			doc: "Its private key."},
+		{name: "out_ca", value: path(&a.OutCA), sample: `"/etc/ceralacca/out-ca.pem"`, file: FilePublic,
+			doc: "The authority of that listener's certificate."},
+		{name: "queue_directory", value: paths(&a.QueueDirectory), sample: `["/var/spool/postfix"]`,
+			doc: "The queues of the Postfix instances that deliver to the agent: their file systems are flushed before " +
+				"the first effect of a transaction."},
+		{name: "state", value: path(&a.State), sample: `"/var/lib/ceralacca"`,
+			doc: "The folder of the agent's own files: store, legal log, directory versions."},
+		{name: "admin_socket", value: socket(&a.AdminSocket), sample: `"unix:/run/ceralacca/admin.sock"`,
+			doc: "Where the commands ask the running agent."},
+		{name: "metrics", value: loopback(&a.Metrics), sample: `"127.0.0.1:9925"`, optional: true,
+			doc: "Where `/metrics` is answered: a loopback address. Without it, nowhere."},
+	}
+}
+
+func dovecotKeys(d *Dovecot) []key {
+	return []key{
+		{name: "lmtp", value: endpoint(&d.LMTP), sample: `"unix:/run/dovecot/lmtp"`,
+			doc: "Dovecot's LMTP service."},
+		{name: "userdb_socket", value: socket(&d.UserdbSocket), sample: `"unix:/run/dovecot/auth-userdb"`,
+			doc: "Where Dovecot says whether a mailbox exists."},
+		{name: "imap", value: hostPort(&d.IMAP), sample: `"localhost:993"`,
+			doc: "Dovecot's IMAP service; TLS."},
+		{name: "imap_ca", value: path(&d.IMAPCA), sample: `"/etc/ceralacca/imap-ca.pem"`, file: FilePublic, optional: true,
+			doc: "The authorities of its certificate. Without it those that the system trusts."},
+		{name: "master_user", value: text(&d.MasterUser), sample: `"ceralacca"`,
+			doc: "The master user by whom the agent looks whether an uncertain delivery has arrived."},
+		{name: "master_password", value: secretPath(&d.MasterPassword), sample: `"/etc/ceralacca/master.password"`,
+			file: FileSecret, doc: "A file with the password of that user, on one line."},
+	}
+}

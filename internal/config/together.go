@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// checkTogether finds what is wrong between keys that are each right.
+func (r *reader) checkTogether(c *Config) {
+	r.checkDomains(&c.Provider)
+	r.checkSource()
+	r.checkLimits(&c.Limits)
+	r.checkSockets(c)
+}
+
+func (r *reader) all(keys ...string) bool {
+	return !slices.ContainsFunc(keys, func(key string) bool { return !r.good[key] })
+}
+
+func (r *reader) checkDomains(p *Provider) {
+	if !r.all("provider.address", "provider.domains") {
+		return
+	}
+	ours := append(slices.Clone(p.Domains), p.Address.Domain())
+	if d := p.ServiceMailbox.Domain(); r.all("provider.service_mailbox") && !slices.Contains(ours, d) {
+		r.add("provider", "service_mailbox", fmt.Sprintf("provider.service_mailbox is in %q, which is no domain of ours", d),
+			fmt.Sprintf("service_mailbox = %q", p.ServiceMailbox.Local()+"@"+p.Domains[0]))
+	}
+	if r.all("provider.internal_domain") && slices.Contains(ours, p.InternalDomain) {
+		r.add("provider", "internal_domain", fmt.Sprintf("provider.internal_domain is %q, which has mail of its own",
+			p.InternalDomain), `internal_domain = "ceralacca.internal"`)
+	}
+}
+
+// checkSource: the directory is a file or at a URL, and what belongs to the URL stands only with it.
+func (r *reader) checkSource() {
+	values, written := r.doc.values["directory"].(map[string]any)
+	if !written {
+		return
+	}
+	has := func(key string) bool { return values[key] != nil }
+	switch {
+	case has("file") && has("url"):
+		r.add("directory", "url", "directory.file and directory.url are both written", "one of them")
+	case !has("file") && !has("url"):
+		r.add("directory", "", "directory.file and directory.url are missing", `file = "/etc/ceralacca/igpec.ldif.p7m"`)
+	}
+	for _, key := range []string{"client_cert", "client_key", "url_ca"} {
+		switch {
+		case has(key) && !has("url"):
+			r.add("directory", key, fmt.Sprintf("directory.%s serves only directory.url", key), "no "+key+", or url")
+		case has("url") && !has(key) && key != "url_ca": // [C223]
+			r.add("directory", "url", "directory.url needs directory."+key,
+				fmt.Sprintf(`%s = "/etc/ceralacca/igpec-%s.pem"`, key, key))
+		}
+	}
+}
+
+func (r *reader) checkLimits(l *Limits) {
+	if r.all("limits.size", "limits.product") && l.Size > l.Product {
+		r.add("limits", "size", "limits.size is more than limits.product, so that it is never reached",
+			"size = the value of product, or less")
+	}
+	if r.all("limits.size", "limits.hard_size") && l.Size > l.HardSize {
+		r.add("limits", "hard_size", "limits.hard_size is less than limits.size",
+			"hard_size = the value of size, or more")
+	}
+}
+
+// checkSockets: two services cannot listen on one socket.
+func (r *reader) checkSockets(c *Config) {
+	sockets := []struct {
+		section, key string
+		socket       Endpoint
+	}{
+		{"milter", "submission_socket", c.Milter.SubmissionSocket},
+		{"milter", "incoming_socket", c.Milter.IncomingSocket},
+		{"agent", "lmtp_socket", c.Agent.LMTPSocket},
+		{"agent", "dsn_socket", c.Agent.DSNSocket},
+		{"agent", "admin_socket", c.Agent.AdminSocket},
+		{"dovecot", "lmtp", c.Dovecot.LMTP},
+		{"dovecot", "userdb_socket", c.Dovecot.UserdbSocket},
+	}
+	first := map[Endpoint]string{}
+	for _, s := range sockets {
+		if !r.all(s.section + "." + s.key) {
+			continue
+		}
+		if other, taken := first[s.socket]; taken {
+			r.add(s.section, s.key, fmt.Sprintf("%s.%s is %q, and so is %s", s.section, s.key, s.socket, other),
+				"a socket of its own")
+			continue
+		}
+		first[s.socket] = s.section + "." + s.key
+	}
+}
