@@ -30,8 +30,8 @@ type report struct {
 	output  map[string]map[string]*bytes.Buffer // package, test ("" for the package), text
 	failed  []string
 	skipped []string
+	idle    []string // packages that decided not to run their tests
 	passed  int
-	broken  int // packages that failed without a failing test
 }
 
 func newReport(out io.Writer) *report {
@@ -106,10 +106,12 @@ func (r *report) endedPackage(e event) {
 	}
 	if e.Action == "fail" {
 		if failures == 0 {
-			r.broken++
 			r.failed = append(r.failed, short(e.Package))
 		}
 		r.show(e.Package, "")
+	}
+	if len(results) == 0 && e.Action == "pass" {
+		r.idle = append(r.idle, short(e.Package)+": has tests and ran none")
 	}
 	if len(results) > 0 || e.Action == "fail" {
 		r.printf("%-4s %s (%d tests, %.1f s)\n", strings.ReplaceAll(e.Action, "pass", "ok"), short(e.Package), len(results), e.Elapsed)
@@ -122,6 +124,9 @@ func (r *report) endedPackage(e event) {
 func (r *report) finish(failure error, strict bool) bool {
 	for _, pkg := range slices.Sorted(maps.Keys(r.output)) {
 		r.show(pkg, "") // what did not build is not a package that ended
+	}
+	if strict {
+		r.skipped = append(r.skipped, r.idle...)
 	}
 	if len(r.skipped) > 0 {
 		r.printf("\nskipped:\n  %s\n", strings.Join(r.skipped, "\n  "))

@@ -39,15 +39,16 @@ func TestRun(t *testing.T) {
 		good   bool
 		want   []string
 	}{
-		"all pass":             {good + plain, true, true, []string{"\n3 passed, 0 failed, 0 skipped\n"}},
-		"a subtest fails":      {good + bad, false, false, []string{"broken glass", "example.org/m.TestBad/x", "\n3 passed, 1 failed, 0 skipped\n"}},
-		"a parent fails":       {top, false, false, []string{"after all", "\n1 passed, 1 failed, 0 skipped\n"}},
-		"a skip":               {plain + skip, false, true, []string{"TestSkip: m_test.go:6: no lab", "\n1 passed, 0 failed, 1 skipped\n"}},
-		"a skip in CI":         {plain + skip, true, false, []string{"A skip is a failure", "\n1 passed, 0 failed, 1 skipped\n"}},
-		"a panic":              {plain + panic, false, false, []string{"boom", " 1 failed, "}},
-		"a package that fails": {plain + exit, false, false, []string{"late", "\n1 passed, 1 failed, 0 skipped\n"}},
-		"what does not build":  {plain + "var x int = \"\"\n", false, false, []string{"cannot use", "\n0 passed, 1 failed, 0 skipped\n"}},
-		"no test":              {"var _ testing.TB\n", false, false, []string{"\n0 passed, 0 failed, 0 skipped\n"}},
+		"all pass":                    {good + plain, true, true, []string{"\n3 passed, 0 failed, 0 skipped\n"}},
+		"a subtest fails":             {good + bad, false, false, []string{"broken glass", "example.org/m.TestBad/x", "\n3 passed, 1 failed, 0 skipped\n"}},
+		"a parent fails":              {top, false, false, []string{"after all", "\n1 passed, 1 failed, 0 skipped\n"}},
+		"a skip":                      {plain + skip, false, true, []string{"TestSkip: m_test.go:6: no lab", "\n1 passed, 0 failed, 1 skipped\n"}},
+		"a skip in CI":                {plain + skip, true, false, []string{"A skip is a failure", "\n1 passed, 0 failed, 1 skipped\n"}},
+		"a package that runs nothing": {"func TestMain(m *testing.M) {}\n" + plain, true, false, []string{"example.org/m: has tests and ran none"}},
+		"a panic":                     {plain + panic, false, false, []string{"boom", " 1 failed, "}},
+		"a package that fails":        {plain + exit, false, false, []string{"late", "\n1 passed, 1 failed, 0 skipped\n"}},
+		"what does not build":         {plain + "var x int = \"\"\n", false, false, []string{"cannot use", "\n0 passed, 1 failed, 0 skipped\n"}},
+		"no test":                     {"var _ testing.TB\n", false, false, []string{"\n0 passed, 0 failed, 0 skipped\n"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
