@@ -94,13 +94,7 @@ func (h Header) Get(name string) string {
 
 // unfold takes the line ends of folding out. What remains is one line.
 func unfold(value string) string {
-	value = strings.ReplaceAll(value, "\r\n", "")
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r == '\r' || r == '\n' {
-			return -1
-		}
-		return r
-	}, value))
+	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(value))
 }
 
 // Values are the fields of that name, in order.
