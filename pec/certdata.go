@@ -1,8 +1,14 @@
 package pec
 
 import (
+	"bytes"
+	"encoding/xml"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"time"
+	_ "time/tzdata" // legal time of Italy must be there on any host
 )
 
 // Recipient is an addressee of a certified message, and whether its provider certifies delivery. [C031]
@@ -29,13 +35,123 @@ type CertData struct {
 	Detail     string      // the error in words
 }
 
-var errNotYet = errors.New("not yet")
+// ErrCertData says that certification data are not well formed, not valid, or lack what their kind demands.
+var ErrCertData = errors.New("invalid certification data")
 
-// Encode is the XML document, in UTF-8, with CRLF, without DOCTYPE.
-func (c *CertData) Encode() ([]byte, error) { return nil, errNotYet }
+// Formats of the two halves of a time, and of its zone. [C188] [C203]
+const (
+	dayFormat  = "02/01/2006"
+	hourFormat = "15:04:05"
+	zoneFormat = "-0700"
+)
 
-// ParseCertData reads certification data of any provider.
-func ParseCertData(b []byte) (*CertData, error) { return nil, errNotYet }
+// legalErrors are the error codes that each kind may carry. [C199] [C200]
+var legalErrors = map[Kind][]ErrorCode{
+	KindTransport:      {ErrorNone},
+	KindAcceptance:     {ErrorNone},
+	KindTakeCharge:     {ErrorNone},
+	KindDelivery:       {ErrorNone},
+	KindNonAcceptance:  {ErrorOther, ErrorVirus},
+	KindNonDelivery:    {ErrorRecipient, ErrorDomain, ErrorVirus, ErrorOther},
+	KindTimeout:        {ErrorOther},
+	KindVirusDetection: {ErrorVirus},
+}
+
+var (
+	errorCodes   = []ErrorCode{ErrorNone, ErrorRecipient, ErrorDomain, ErrorVirus, ErrorOther}
+	receiptKinds = []ReceiptKind{ReceiptComplete, ReceiptBrief, ReceiptConcise}
+)
+
+// Encode is the XML document: UTF-8, without DOCTYPE, valid against postacert.dtd, times in the legal time of Italy.
+// Characters that XML cannot hold become spaces or U+FFFD. It refuses, with ErrCertData, what no message of its kind
+// says.
+func (c *CertData) Encode() ([]byte, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var d certDataXML
+	d.Kind, d.Error = c.Kind, c.Error
+	d.Header.Sender = c.Sender.String()
+	for _, r := range c.Recipients {
+		d.Header.Recipients = append(d.Header.Recipients, recipientXML{Type: r.Type, Address: r.Address.String()})
+	}
+	d.Header.ReplyTo = oneLine(c.ReplyTo)
+	if c.Subject != nil {
+		subject := oneLine(*c.Subject)
+		d.Header.Subject = &subject
+	}
+	d.Data.Provider = oneLine(c.Provider)
+	when := ItalianTime(c.Time)
+	d.Data.Time.Zone, d.Data.Time.Day, d.Data.Time.Hour = when.Format(zoneFormat), when.Format(dayFormat), when.Format(hourFormat)
+	d.Data.Identifier, d.Data.MessageID, d.Data.Detail = c.Identifier, oneLine(c.MessageID), oneLine(c.Detail)
+	if c.Receipt != "" {
+		d.Data.Receipt = &receiptXML{Kind: c.Receipt}
+	}
+	if c.Delivery != nil {
+		delivery := c.Delivery.String()
+		d.Data.Delivery = &delivery
+	}
+	for _, a := range c.Taken {
+		d.Data.Taken = append(d.Data.Taken, a.String())
+	}
+	return marshal(&d)
+}
+
+func marshal(d *certDataXML) ([]byte, error) {
+	b := bytes.NewBufferString(xml.Header)
+	e := xml.NewEncoder(b)
+	e.Indent("", "  ")
+	if err := e.Encode(d); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCertData, err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// check says what is wrong with data that are to be certified.
+func (c *CertData) check() error {
+	legal, known := legalErrors[c.Kind]
+	switch {
+	case !known:
+		return fmt.Errorf("%w: kind %q", ErrCertData, c.Kind)
+	case !slices.Contains(legal, c.Error):
+		return fmt.Errorf("%w: error %q in %s", ErrCertData, c.Error, c.Kind)
+	case c.Sender.IsZero() || len(c.Recipients) == 0 || c.Provider == "" || c.Identifier == "" || c.Time.IsZero():
+		return fmt.Errorf("%w: sender, recipients, provider, identifier or time is missing", ErrCertData)
+	}
+	for _, r := range c.Recipients {
+		if r.Address.IsZero() || r.Type != Certified && r.Type != Ordinary {
+			return fmt.Errorf("%w: recipient %q of type %q", ErrCertData, r.Address, r.Type)
+		}
+	}
+	return c.checkKind()
+}
+
+// checkKind checks what only some kinds carry.
+func (c *CertData) checkKind() error {
+	asks := c.Kind == KindTransport || c.Kind == KindDelivery
+	single := asks && c.Kind != KindTransport || c.Kind == KindNonDelivery || c.Kind == KindTimeout || c.Kind == KindVirusDetection
+	switch {
+	case asks != (c.Receipt != "") || asks && !slices.Contains(receiptKinds, c.Receipt): // [C205]
+		return fmt.Errorf("%w: receipt %q in %s", ErrCertData, c.Receipt, c.Kind)
+	case single != (c.Delivery != nil) || single && c.Delivery.IsZero(): // [C206]
+		return fmt.Errorf("%w: %s and the one recipient do not agree", ErrCertData, c.Kind)
+	case (c.Kind == KindTakeCharge) != (len(c.Taken) > 0) || slices.Contains(c.Taken, Address{}): // [C206]
+		return fmt.Errorf("%w: %s and the recipients taken in charge do not agree", ErrCertData, c.Kind)
+	case (c.Error == ErrorNone) != (c.Detail == ""):
+		return fmt.Errorf("%w: error %q and detail %q do not agree", ErrCertData, c.Error, c.Detail)
+	}
+	return nil
+}
+
+// rome is loaded once; time/tzdata makes it certain that it is there.
+var rome = sync.OnceValues(func() (*time.Location, error) { return time.LoadLocation("Europe/Rome") })
 
 // ItalianTime is t in the legal time of Italy. [C187]
-func ItalianTime(t time.Time) time.Time { return t }
+func ItalianTime(t time.Time) time.Time {
+	where, err := rome()
+	if err != nil {
+		panic("pec: no legal time of Italy: " + err.Error()) // the data are linked in
+	}
+	return t.In(where)
+}

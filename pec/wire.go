@@ -1,5 +1,10 @@
 package pec
 
+import (
+	"encoding/xml"
+	"regexp"
+)
+
 // Kind is what a message of the PEC system is. Its zero value is KindNone, an ordinary message.
 type Kind string
 
@@ -99,3 +104,59 @@ const (
 
 // onBehalfOf begins the display name of the author of an envelope. [C005] [C078] [C138]
 const onBehalfOf = "Per conto di: "
+
+// certDataXML is the document daticert.xml, in the order of its DTD (postacert.dtd). [C198] [C201] [C202]
+type certDataXML struct {
+	XMLName xml.Name  `xml:"postacert"`
+	Kind    Kind      `xml:"tipo,attr"`
+	Error   ErrorCode `xml:"errore,attr"`
+	Header  struct {
+		Sender     string         `xml:"mittente"`
+		Recipients []recipientXML `xml:"destinatari"`
+		ReplyTo    string         `xml:"risposte"`
+		Subject    *string        `xml:"oggetto"`
+	} `xml:"intestazione"`
+	Data struct {
+		Provider string `xml:"gestore-emittente"`
+		Time     struct {
+			Zone string `xml:"zona,attr"`
+			Day  string `xml:"giorno"`
+			Hour string `xml:"ora"`
+		} `xml:"data"`
+		Identifier Identifier  `xml:"identificativo"`
+		MessageID  string      `xml:"msgid,omitempty"`
+		Receipt    *receiptXML `xml:"ricevuta"`
+		Delivery   *string     `xml:"consegna"`
+		Taken      []string    `xml:"ricezione"`
+		Detail     string      `xml:"errore-esteso,omitempty"`
+	} `xml:"dati"`
+}
+
+type recipientXML struct {
+	Type    RecipientType `xml:"tipo,attr"`
+	Address string        `xml:",chardata"`
+}
+
+type receiptXML struct {
+	Kind ReceiptKind `xml:"tipo,attr"`
+}
+
+// certDataContent is what each element of the document may contain: the names of its children, each followed by a
+// space. An element that is not listed holds text only. [C201] [C202]
+var certDataContent = map[string]*regexp.Regexp{
+	"":             regexp.MustCompile(`^postacert $`),
+	"postacert":    regexp.MustCompile(`^intestazione dati $`),
+	"intestazione": regexp.MustCompile(`^mittente (destinatari )+risposte (oggetto )?$`),
+	"dati": regexp.MustCompile(
+		`^gestore-emittente data identificativo (msgid )?(ricevuta )?(consegna )?(ricezione )*(errore-esteso )?$`),
+	"data":     regexp.MustCompile(`^giorno ora $`),
+	"ricevuta": regexp.MustCompile(`^$`),
+}
+
+// certDataAttributes are the attributes of each element, and whether they must be there.
+var certDataAttributes = map[string]map[string]bool{
+	"postacert":   {"tipo": true, "errore": false},
+	"destinatari": {"tipo": false},
+	"data":        {"zona": true},
+	"ricevuta":    {"tipo": true},
+}

@@ -1,0 +1,5 @@
+package pec
+
+import "errors"
+
+var errNotYet = errors.New("not yet")
