@@ -1,0 +1,198 @@
+package effect
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/store"
+)
+
+// First returns when a key of the claim was first presented.
+func (c *Claim) First(key Key) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keys[key].First
+}
+
+// Renew says that the holder lives. It returns [ErrFenced] when the claim was lost meanwhile.
+func (c *Claim) Renew() error {
+	return c.register.hold(c.fence, c.held(), false)
+}
+
+// Prepare makes artefacts durable, in one transaction, before the first of them is handed over. Each of their keys MUST
+// be a free one of the claim. It returns [ErrFenced] when the claim was lost.
+func (c *Claim) Prepare(ctx context.Context, artefacts ...Prepared) error {
+	var keys []Key
+	for _, p := range artefacts {
+		keys = append(keys, p.Keys...)
+	}
+	rows := map[Key]keyRow{}
+	err := c.step(ctx, StepPrepared, keys, func(tx store.Tx) error {
+		for _, p := range artefacts {
+			if err := c.prepare(tx, p, rows); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.keys, rows)
+	return nil
+}
+
+// prepare writes an artefact and its keys, whose new rows it adds to rows.
+func (c *Claim) prepare(tx store.Tx, p Prepared, rows map[Key]keyRow) error {
+	number, err := writeArtefact(tx, p, c.register.clock.Now())
+	if err != nil {
+		return err
+	}
+	for _, key := range p.Keys {
+		if now := c.row(key).State; now == statePrepared || rows[key].State != "" {
+			return fmt.Errorf("%w: %q is prepared", ErrKey, key)
+		}
+		rows[key] = keyRow{State: statePrepared, First: c.First(key), Artefact: number}
+		if err := writeKey(tx, key, rows[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Done records that effects have happened, and runs with in the same transaction: the records of the log and the facts
+// are there if and only if the effect is. All keys of an artefact are done when one is. with may be nil. It returns
+// [ErrFenced], and with is undone, when the claim was lost.
+func (c *Claim) Done(ctx context.Context, keys []Key, with func(store.Tx) error) error {
+	keys = c.whole(keys)
+	err := c.step(ctx, StepDone, keys, func(tx store.Tx) error {
+		for _, key := range keys {
+			if err := c.finish(tx, key); err != nil {
+				return err
+			}
+		}
+		if with == nil {
+			return nil
+		}
+		return with(tx)
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	for _, key := range keys {
+		delete(c.keys, key)
+	}
+	c.mu.Unlock()
+	c.register.give(c.fence, keys)
+	return nil
+}
+
+func (c *Claim) finish(tx store.Tx, key Key) error {
+	row := c.row(key)
+	if row.State == statePrepared {
+		if err := tx.Delete(tableArtefacts, artefactKey(row.Artefact)); err != nil {
+			return err
+		}
+	}
+	return writeKey(tx, key, keyRow{State: stateDone, First: row.First, Done: c.register.clock.Now()})
+}
+
+// Release gives back what is not done. What is prepared stays so, and the instant of a first presentation is kept; when
+// the store cannot take it, the next presentation counts as the first. The end of ctx is not obeyed.
+func (c *Claim) Release(ctx context.Context) {
+	keys := c.held()
+	if err := c.register.hold(c.fence, keys, true); err == nil {
+		_ = c.remember(context.WithoutCancel(ctx), keys) // the leases end all the same, and nobody waits for an answer
+	}
+	c.register.give(c.fence, keys)
+}
+
+// Forget gives back the claim as if it had never been, but for what is prepared or done.
+func (c *Claim) Forget() {
+	c.register.give(c.fence, c.held())
+}
+
+// remember keeps the first instants of the keys that have no row, if there are any.
+func (c *Claim) remember(ctx context.Context, keys []Key) error {
+	fresh := slices.DeleteFunc(keys, func(key Key) bool { return c.row(key).State != "" })
+	if len(fresh) == 0 {
+		return nil
+	}
+	return c.register.store.Update(ctx, func(tx store.Tx) error {
+		for _, key := range fresh {
+			if err := writeKey(tx, key, keyRow{State: stateSeen, First: c.First(key)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// step runs a transaction that writes keys of the claim: between the check that the claim still has them and the commit
+// nobody can take them.
+func (c *Claim) step(ctx context.Context, name string, keys []Key, fn func(store.Tx) error) error {
+	for _, key := range keys {
+		if !c.has(key) {
+			return fmt.Errorf("%w: %q is no part of the claim", ErrKey, key)
+		}
+	}
+	return c.register.probe.around(name, keys, func() error {
+		if err := c.register.hold(c.fence, keys, true); err != nil {
+			return err
+		}
+		err := c.register.store.Update(ctx, fn)
+		if lost := c.register.hold(c.fence, keys, false); err == nil {
+			err = lost
+		}
+		return err
+	})
+}
+
+// whole adds the keys that were prepared together with those given.
+func (c *Claim) whole(keys []Key) []Key {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Key
+	for _, key := range keys {
+		number := c.keys[key].Artefact
+		for other, row := range c.keys {
+			if number != 0 && row.Artefact == number && !slices.Contains(all, other) {
+				all = append(all, other)
+			}
+		}
+		if !slices.Contains(all, key) {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
+func (c *Claim) has(key Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, found := c.keys[key]
+	return found
+}
+
+func (c *Claim) row(key Key) keyRow {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keys[key]
+}
+
+// held are the keys of the claim that are not done.
+func (c *Claim) held() []Key {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keys := make([]Key, 0, len(c.keys))
+	for key := range c.keys {
+		keys = append(keys, key)
+	}
+	return keys
+}
