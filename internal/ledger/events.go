@@ -1,0 +1,59 @@
+package ledger
+
+// Event says what happened. The values are stable: programs read them.
+type Event string
+
+// What can happen to a message.
+const (
+	// EventReception: a transport envelope of a provider came in; Covered are the recipients it came for.
+	EventReception Event = "reception"
+	// EventAcceptance: a submission was accepted, and its acceptance receipt handed over.
+	EventAcceptance Event = "acceptance"
+	// EventNonAcceptance: a submission was refused for its form, and the notice handed over; Detail is the reason.
+	EventNonAcceptance Event = "non-acceptance"
+	// EventNonAcceptanceVirus: the same for a virus.
+	EventNonAcceptanceVirus Event = "non-acceptance-virus"
+	// EventEnvelope: the transport envelope of a submission is on its way.
+	EventEnvelope Event = "transport-envelope"
+	// EventTakeCharge: our take-charge receipt was handed over; Covered are the recipients that it names.
+	EventTakeCharge Event = "take-charge"
+	// EventDelivery: the message lies in the mailbox of the one recipient in Covered.
+	EventDelivery Event = "delivery"
+	// EventDeliveryReceipt: our delivery receipt for the one recipient in Covered was handed over.
+	EventDeliveryReceipt Event = "delivery-receipt"
+	// EventNonDelivery: our non-delivery notice for the recipient in Covered was handed over; Detail is its error text.
+	EventNonDelivery Event = "non-delivery"
+	// EventNonDeliveryVirus: the sender was told that the virus in the message kept it from the recipient in Covered.
+	EventNonDeliveryVirus Event = "non-delivery-virus"
+	// EventVirusDetection: our virus detection notice for the recipient in Covered was handed over.
+	EventVirusDetection Event = "virus-detection"
+	// EventTimeout12 and EventTimeout24: the sender was told that nothing is known of the recipients in Covered.
+	EventTimeout12 Event = "timeout-12h"
+	EventTimeout24 Event = "timeout-24h"
+	// EventAnomaly: a message that is not what it says, or ordinary mail, was delivered in an anomaly envelope to the
+	// recipients in Covered; Detail is the reason.
+	EventAnomaly Event = "anomaly"
+	// EventOrdinaryRefused: ordinary mail for certified mailboxes was turned away; Detail says why.
+	EventOrdinaryRefused Event = "ordinary-refused"
+	// EventNotification: a receipt or notice of another provider came in and its facts were recorded; Kind is what it is,
+	// Covered the recipients it speaks of, Provider who made it.
+	EventNotification Event = "notification-received"
+	// EventNotificationDelivered: such a notification lies in the mailbox of the user it is for, in Covered.
+	EventNotificationDelivered Event = "notification-delivered"
+	// EventDSN: a bounce of our own servers became the facts of the recipient in Covered.
+	EventDSN Event = "dsn"
+	// EventDSNIgnored: a bounce changes nothing: success, delay, a receipt's, or a recipient with an outcome.
+	EventDSNIgnored Event = "dsn-ignored"
+	// EventDuplicate: a second copy of something came in and was dropped.
+	EventDuplicate Event = "duplicate"
+	// EventPossibleDuplicate: a hand-over of unknown outcome was repeated, or a sender may have sent twice.
+	EventPossibleDuplicate Event = "possible-duplicate"
+	// EventContradiction: what was learnt contradicts a final fact, which stands; Detail says both.
+	EventContradiction Event = "contradiction"
+	// EventUndeliverable: a receipt could not be put into the mailbox it is for, in Covered, and is tried no more.
+	EventUndeliverable Event = "receipt-undeliverable"
+	// EventKept: something was kept for the operator and reaches no mailbox; Detail says why.
+	EventKept Event = "kept"
+	// EventUntrusted: a message without a genuine transaction header was turned away.
+	EventUntrusted Event = "untrusted"
+)

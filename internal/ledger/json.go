@@ -1,0 +1,89 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// recordJSON is the form of a record in the store and for programs.
+type recordJSON struct {
+	Sequence   uint64          `json:"sequence,omitempty"`
+	Identifier pec.Identifier  `json:"identifier"`
+	Time       string          `json:"time"`
+	Sender     string          `json:"sender"`
+	Recipients []recipientJSON `json:"recipients"`
+	Subject    string          `json:"subject"`
+	Event      Event           `json:"event"`
+	Related    []string        `json:"related"`
+	Provider   string          `json:"provider"`
+	Effect     string          `json:"effect,omitempty"`
+	QueueID    string          `json:"queue_id,omitempty"`
+	Covered    []string        `json:"covered,omitempty"`
+	Kind       pec.Kind        `json:"kind,omitempty"`
+	Reference  string          `json:"reference,omitempty"`
+	Detail     string          `json:"detail,omitempty"`
+}
+
+type recipientJSON struct {
+	Address string            `json:"address"`
+	Type    pec.RecipientType `json:"type"`
+}
+
+var (
+	_ json.Marshaler   = Record{}
+	_ json.Unmarshaler = (*Record)(nil)
+)
+
+// MarshalJSON implements json.Marshaler.
+func (r Record) MarshalJSON() ([]byte, error) {
+	out := recordJSON{Sequence: r.Sequence, Identifier: r.Identifier, Time: pec.ItalianTime(r.Time).Format(time.RFC3339),
+		Sender: r.Sender.String(), Recipients: []recipientJSON{}, Subject: r.Subject, Event: r.Event, Related: []string{},
+		Provider: r.Provider, Effect: r.Effect, QueueID: r.QueueID, Kind: r.Kind, Reference: r.Reference, Detail: r.Detail}
+	for _, recipient := range r.Recipients {
+		out.Recipients = append(out.Recipients, recipientJSON{recipient.Address.String(), recipient.Type})
+	}
+	for _, address := range r.Covered {
+		out.Covered = append(out.Covered, address.String())
+	}
+	out.Related = append(out.Related, r.Related...)
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Record) UnmarshalJSON(data []byte) error {
+	var in recordJSON
+	err := json.Unmarshal(data, &in)
+	if err != nil {
+		return err
+	}
+	*r = Record{Sequence: in.Sequence, Identifier: in.Identifier, Subject: in.Subject, Event: in.Event, Provider: in.Provider,
+		Effect: in.Effect, QueueID: in.QueueID, Kind: in.Kind, Reference: in.Reference, Detail: in.Detail}
+	if len(in.Related) > 0 {
+		r.Related = in.Related
+	}
+	if r.Time, err = time.Parse(time.RFC3339, in.Time); err != nil {
+		return err
+	}
+	if in.Sender != "" {
+		if r.Sender, err = pec.ParseAddress(in.Sender); err != nil {
+			return err
+		}
+	}
+	for _, recipient := range in.Recipients {
+		address, err := pec.ParseAddress(recipient.Address)
+		if err != nil {
+			return err
+		}
+		r.Recipients = append(r.Recipients, pec.Recipient{Address: address, Type: recipient.Type})
+	}
+	for _, covered := range in.Covered {
+		address, err := pec.ParseAddress(covered)
+		if err != nil {
+			return err
+		}
+		r.Covered = append(r.Covered, address)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package tracking
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// ErrFact says that a fact lacks its identifier, recipient, instant or kind.
+var ErrFact = errors.New("tracking: incomplete fact")
+
+// FactKind says what is known of a recipient. The values are stable.
+type FactKind string
+
+// The kinds of fact. The last two are final.
+const (
+	Taken        FactKind = "taken"
+	Delivered    FactKind = "delivered"
+	NotDelivered FactKind = "not-delivered"
+)
+
+// Fact is what somebody certified about a message and one of its recipients.
+type Fact struct {
+	Identifier pec.Identifier
+	Recipient  pec.Address
+	Kind       FactKind
+	// Time is the instant of the artefact that says so.
+	Time time.Time
+	// Provider is who says so.
+	Provider string
+	// MessageID is that of the artefact, with brackets.
+	MessageID string
+}
+
+// State is what is known of a recipient; nil is what is not known.
+type State struct {
+	Taken *Fact
+	// Final is a fact of the kind [Delivered] or [NotDelivered].
+	Final *Fact
+}
+
+const tableFacts = "tracking.fact"
+
+// factJSON is a fact in its row, where the key says whom it is about.
+type factJSON struct {
+	Kind      FactKind  `json:"kind"`
+	Time      time.Time `json:"time"`
+	Provider  string    `json:"provider,omitempty"`
+	MessageID string    `json:"message_id,omitempty"`
+}
+
+type stateJSON struct {
+	Taken *factJSON `json:"taken,omitempty"`
+	Final *factJSON `json:"final,omitempty"`
+}
+
+// Record adds a fact. The first of a sort stands: when a final fact of the other kind is there already, it is returned,
+// nothing is changed, and the caller logs and alarms. What says the same again is no contradiction.
+func Record(tx store.Tx, f Fact) (contradicts *Fact, err error) {
+	if f.Identifier == "" || f.Recipient.IsZero() || f.Time.IsZero() {
+		return nil, fmt.Errorf("%w: %q about %q", ErrFact, f.Kind, f.Identifier)
+	}
+	key := factKey(f.Identifier, f.Recipient)
+	state, err := readState(tx, key)
+	if err != nil {
+		return nil, err
+	}
+	place := &state.Final
+	switch f.Kind {
+	case Taken:
+		place = &state.Taken
+	case Delivered, NotDelivered:
+	default:
+		return nil, fmt.Errorf("%w: kind %q", ErrFact, f.Kind)
+	}
+	if old := *place; old != nil {
+		if old.Kind == f.Kind {
+			return nil, nil
+		}
+		return old.fact(f.Identifier, f.Recipient), nil
+	}
+	*place = &factJSON{Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID}
+	data, err := store.Encode(state)
+	if err != nil {
+		return nil, err
+	}
+	return nil, tx.Put(tableFacts, key, data)
+}
+
+// Outcome returns what is known of a recipient; the zero state when nothing is.
+func Outcome(tx store.Tx, id pec.Identifier, recipient pec.Address) (State, error) {
+	state, err := readState(tx, factKey(id, recipient))
+	if err != nil {
+		return State{}, err
+	}
+	return State{Taken: state.Taken.fact(id, recipient), Final: state.Final.fact(id, recipient)}, nil
+}
+
+func (f *factJSON) fact(id pec.Identifier, recipient pec.Address) *Fact {
+	if f == nil {
+		return nil
+	}
+	return &Fact{Identifier: id, Recipient: recipient, Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID}
+}
+
+func readState(tx store.Tx, key []byte) (state stateJSON, err error) {
+	data, found := tx.Get(tableFacts, key)
+	if !found {
+		return stateJSON{}, nil
+	}
+	return state, store.Decode(data, &state)
+}
+
+func factKey(id pec.Identifier, recipient pec.Address) []byte {
+	return []byte(string(id) + "\x00" + recipient.Fold().String())
+}
