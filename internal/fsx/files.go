@@ -1,0 +1,109 @@
+package fsx
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Write makes the file at path with what fn writes, mode as given, and returns when it would survive a crash: a reader
+// finds the old file or the whole new one, never a part. The folder must exist. When fn fails nothing is changed.
+func Write(path string, mode fs.FileMode, fn func(io.Writer) error) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name()) // it was never part of anything
+		}
+	}()
+	if err := fill(file, mode, fn); err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return syncFolder(path)
+}
+
+func fill(file *os.File, mode fs.FileMode, fn func(io.Writer) error) error {
+	err := fn(file)
+	if err == nil {
+		err = file.Chmod(mode)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return nil
+}
+
+// WriteBytes is [Write] for content that is in memory.
+func WriteBytes(path string, mode fs.FileMode, content []byte) error {
+	return Write(path, mode, func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(content))
+		return err
+	})
+}
+
+// Remove removes the file at path, and returns when a crash would not bring it back. A file that is not there is no
+// error.
+func Remove(path string) error {
+	if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return syncFolder(path)
+}
+
+// Folder makes the folder at path and those above it, where they are not there, and returns when they would survive a
+// crash.
+func Folder(path string, mode fs.FileMode) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("fsx: %s: not a folder", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("fsx: %w", err)
+	}
+	if err := Folder(filepath.Dir(path), mode); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return syncFolder(path)
+}
+
+// Move puts what is at from at to, in the same file system, over what is there. A crash may take it back: it is for
+// what does not outlive the process, as sockets.
+func Move(from, to string) error { return os.Rename(from, to) }
+
+// syncFolder makes the entry of path in its folder durable.
+func syncFolder(path string) error {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	err = folder.Sync()
+	if closed := folder.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return nil
+}
