@@ -1,0 +1,120 @@
+package metrics
+
+// Counter names a number that only grows. Each has one label, whose values are few and chosen by the program, never by
+// what comes from outside.
+type Counter string
+
+// The counters of the milter.
+const (
+	// Transactions: label verdict.
+	Transactions Counter = "ceralacca_milter_transactions_total"
+	// Refusals of the SMTP session: label code, the enhanced one.
+	Refusals Counter = "ceralacca_milter_refusals_total"
+	// Problems of signed messages that are not what they say: label problem.
+	Problems Counter = "ceralacca_milter_problems_total"
+)
+
+// The counters of the agent.
+const (
+	// Effects that are done: label effect.
+	Effects Counter = "ceralacca_agent_effects_total"
+	// Replies to Postfix, one per recipient: label code.
+	Replies Counter = "ceralacca_agent_replies_total"
+	// HandOvers that failed: label to, "dovecot" or "out".
+	HandOvers Counter = "ceralacca_agent_handover_failures_total"
+	// Repeats of a hand-over of unknown outcome: label effect.
+	Repeats Counter = "ceralacca_agent_repeats_total"
+	// Commits of the store, each of which flushes the disk: label table, always "all".
+	Commits Counter = "ceralacca_store_commits_total"
+	// Updates of the store, several of which share a commit: label table, always "all".
+	Updates Counter = "ceralacca_store_updates_total"
+)
+
+// The counters of both.
+const (
+	// Alarms, which somebody must look at: label alarm.
+	Alarms Counter = "ceralacca_alarms_total"
+	// Panics that were caught: label door.
+	Panics Counter = "ceralacca_panics_total"
+	// Errors that were answered as temporary: label op.
+	Errors Counter = "ceralacca_errors_total"
+)
+
+// Gauge names a number that goes up and down. It has no label.
+type Gauge string
+
+// The gauges.
+const (
+	// DirectoryTime is when the directory in use was made, in seconds since 1970.
+	DirectoryTime Gauge = "ceralacca_directory_timestamp_seconds"
+	// DirectoryChecked is when the directory was last fetched and found good, in seconds since 1970.
+	DirectoryChecked Gauge = "ceralacca_directory_checked_timestamp_seconds"
+	// CRLExpires is when the first list of revoked certificates ends, in seconds since 1970.
+	CRLExpires Gauge = "ceralacca_crl_expires_timestamp_seconds"
+	// CertificateExpires is when the certificate that signs ends, in seconds since 1970.
+	CertificateExpires Gauge = "ceralacca_certificate_expires_timestamp_seconds"
+	// InHand is how many transactions are under way.
+	InHand Gauge = "ceralacca_transactions_in_hand"
+	// Due is how many notifications wait for a mailbox.
+	Due Gauge = "ceralacca_agent_due_notifications"
+	// Unfinished is how many effects are prepared and not done.
+	Unfinished Gauge = "ceralacca_agent_unfinished_effects"
+)
+
+// Duration names how long something takes, in seconds. It has no label.
+type Duration string
+
+// The durations.
+const (
+	// SealTime is the time to seal a message.
+	SealTime Duration = "ceralacca_seal_seconds"
+	// SyncTime is the wait for syncfs.
+	SyncTime Duration = "ceralacca_agent_syncfs_seconds"
+	// TransactionTime is the time from the end of a message to the answer.
+	TransactionTime Duration = "ceralacca_transaction_seconds"
+	// OutTime is how long the outbound instance took to take a message.
+	OutTime Duration = "ceralacca_agent_out_handover_seconds"
+)
+
+// spec is what Prometheus is told of a metric.
+type spec struct {
+	name, help, label string
+}
+
+func counters() []spec {
+	return []spec{
+		{string(Transactions), "SMTP transactions by verdict.", "verdict"},
+		{string(Refusals), "Refusals in the SMTP session by enhanced status code.", "code"},
+		{string(Problems), "Signed messages that are not what they say, by problem.", "problem"},
+		{string(Effects), "Effects done.", "effect"},
+		{string(Replies), "Replies to Postfix, one per recipient.", "code"},
+		{string(HandOvers), "Hand-overs that failed for now.", "to"},
+		{string(Repeats), "Hand-overs of unknown outcome that were repeated.", "effect"},
+		{string(Commits), "Commits of the store.", "table"},
+		{string(Updates), "Updates of the store.", "table"},
+		{string(Alarms), "Events that somebody must look at.", "alarm"},
+		{string(Panics), "Panics that were caught.", "door"},
+		{string(Errors), "Errors that were answered as temporary.", "op"},
+	}
+}
+
+func gauges() []spec {
+	return []spec{
+		{string(DirectoryTime), "When the directory in use was made.", ""},
+		{string(DirectoryChecked), "When the directory was last found good.", ""},
+		{string(CRLExpires), "When the first list of revoked certificates ends.", ""},
+		{string(CertificateExpires), "When the certificate that signs ends.", ""},
+		{string(InHand), "Transactions under way.", ""},
+		{string(Due), "Notifications that wait for a mailbox.", ""},
+		{string(Unfinished), "Effects prepared and not done.", ""},
+	}
+}
+
+func durations() []spec {
+	return []spec{
+		{string(SealTime), "Time to seal a message.", ""},
+		{string(SyncTime), "Wait for syncfs.", ""},
+		{string(TransactionTime), "Time from the end of a message to the answer.", ""},
+		{string(OutTime), "Time the outbound instance took to take a message.", ""},
+	}
+}
