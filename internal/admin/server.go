@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/fsx"
+)
+
+// Questions are what can be asked. Each hands its answer to fn line by line, JSON without line ends, and ends with the
+// first error of fn. They are called from several goroutines.
+type Questions interface {
+	// Log hands on the records of the message with this identifier, or all of them when it is empty.
+	Log(ctx context.Context, id string, fn func(line json.RawMessage) error) error
+	// Audit hands on what is wrong with the messages that are older than grace.
+	Audit(ctx context.Context, grace time.Duration, fn func(line json.RawMessage) error) error
+	// Undelivered hands on the notifications that no mailbox has taken.
+	Undelivered(ctx context.Context, fn func(line json.RawMessage) error) error
+}
+
+// The paths of the questions, and the names of their parameters.
+const (
+	pathLog         = "/log"
+	pathAudit       = "/audit"
+	pathUndelivered = "/undelivered"
+	parameterID     = "id"
+	parameterGrace  = "grace_ms"
+)
+
+// Listen opens the socket at path, mode 0600 from its first moment, over one that an earlier process left. There MUST
+// be no other process that answers there: whoever holds the store knows. The caller closes it, or lets [Serve] do so.
+func Listen(path string) (net.Listener, error) {
+	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
+	_ = os.Remove(fresh) // of a process with the same number, long gone
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	listener.SetUnlinkOnClose(false)
+	err = os.Chmod(fresh, 0o600)
+	if err == nil {
+		err = fsx.Move(fresh, path)
+	}
+	if err != nil {
+		_ = listener.Close() // nobody knows of it
+		_ = os.Remove(fresh) // likewise
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	return socket{listener, path}, nil
+}
+
+// socket removes its file when it is closed, also after the file was moved.
+type socket struct {
+	*net.UnixListener
+	path string
+}
+
+// Close implements net.Listener.
+func (s socket) Close() error {
+	_ = os.Remove(s.path) // the next process replaces it
+	return s.UnixListener.Close()
+}
+
+// Serve answers questions on listener until ctx ends, and then closes it and returns nil.
+func Serve(ctx context.Context, listener net.Listener, q Questions, log *slog.Logger) error {
+	server := &http.Server{Handler: handler(q, log), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // whoever asked sees that the answer was cut off
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: %w", err)
+	}
+	return nil
+}
+
+func handler(q Questions, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	answer := func(path string, ask func(*http.Request, func(json.RawMessage) error) error) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, log, ask) })
+	}
+	answer(pathLog, func(r *http.Request, fn func(json.RawMessage) error) error {
+		return q.Log(r.Context(), r.FormValue(parameterID), fn)
+	})
+	answer(pathAudit, func(r *http.Request, fn func(json.RawMessage) error) error {
+		grace, err := strconv.ParseInt(r.FormValue(parameterGrace), 10, 64)
+		if err != nil || grace < 0 {
+			return errors.New("no such grace")
+		}
+		return q.Audit(r.Context(), time.Duration(grace)*time.Millisecond, fn)
+	})
+	answer(pathUndelivered, func(r *http.Request, fn func(json.RawMessage) error) error {
+		return q.Undelivered(r.Context(), fn)
+	})
+	return mux
+}
+
+// stream writes an answer. An error before the first line is a status; after it the connection is cut, so that nobody
+// takes a part for the whole.
+func stream(w http.ResponseWriter, r *http.Request, log *slog.Logger, ask func(*http.Request, func(json.RawMessage) error) error) {
+	begun := false
+	err := ask(r, func(line json.RawMessage) error {
+		begun = true
+		_, err := w.Write(append(line, '\n'))
+		return err
+	})
+	if err == nil {
+		return
+	}
+	log.WarnContext(r.Context(), "a question of a command was not answered", "path", r.URL.Path, "error", err)
+	if begun {
+		panic(http.ErrAbortHandler) // net/http knows it, and closes the connection
+	}
+	http.Error(w, err.Error(), http.StatusInternalServerError)
+}
