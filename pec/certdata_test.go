@@ -158,7 +158,7 @@ func TestCertDataTimeIsItalian(t *testing.T) {
 	} {
 		c := certData(t, KindAcceptance)
 		c.Time = at
-		document := strings.NewReplacer("\n", "", "  ", "", "<giorno>", " ", "</giorno><ora>", " ").Replace(encoded(t, c))
+		document := strings.NewReplacer("\n", "", "  ", "", "<giorno>", " ", "</giorno>", "", "<ora>", " ").Replace(encoded(t, c))
 		if !strings.Contains(document, want) {
 			t.Errorf("%v: no %s in %s", at, want, document)
 		}
@@ -292,6 +292,7 @@ func TestParseCertDataRefuses(t *testing.T) {
 		"unknown receipt kind": swap(t, document, `"completa"`, `"x"`),
 		"bad day":              swap(t, document, "09/07/2026", "2026-07-09"),
 		"impossible day":       swap(t, document, "09/07/2026", "31/02/2026"),
+		"old":                  swap(t, document, "09/07/2026", "09/07/1026"),
 		"bad hour":             swap(t, document, "10:07:06", "25:07:06"),
 		"bad zone":             swap(t, document, `"+0200"`, `"CEST"`),
 		"bad sender":           swap(t, document, "Mario.Rossi@alfa.example", "Mario Rossi"),
