@@ -1,0 +1,210 @@
+package signer
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// crlGrace is how long a revocation list that was not renewed is still believed, with an alarm.
+const crlGrace = 24 * time.Hour
+
+// TrustFiles names what a [Trust] is made of.
+type TrustFiles struct {
+	// CA is a PEM file: the self-signed authorities in it are trusted, the others are for building chains.
+	CA string
+	// CRLs are files, PEM or DER, each with one revocation list or several, by authorities in CA.
+	CRLs []string
+}
+
+// Trust judges certificates: chain, dates and revocation. It is safe for concurrent use.
+type Trust struct {
+	files   TrustFiles
+	log     *slog.Logger
+	current atomic.Pointer[anchors]
+}
+
+// anchors is what was read from the files at one time; it is immutable.
+type anchors struct {
+	roots, others *x509.CertPool
+	lists         []*crl
+	stamps        []fileStamp
+}
+
+// NewTrust reads the files, all of which MUST exist and be good: without revocation lists nobody is judged. Alarms go
+// to log. [C110] [C111]
+func NewTrust(files TrustFiles, log *slog.Logger) (*Trust, error) {
+	t := &Trust{files: files, log: log}
+	if err := t.Reload(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Reload reads the files again. When one is wrong it says so and keeps what it had. The caller decides when: on
+// SIGHUP, for example. [C113]
+func (t *Trust) Reload() error {
+	a, err := t.files.read()
+	if err != nil {
+		return err
+	}
+	t.current.Store(a)
+	return nil
+}
+
+// Refresh is Reload if one of the files changed since it was read, and tells whether it did. [C113]
+func (t *Trust) Refresh() (bool, error) {
+	stamps, err := t.files.stamp()
+	if err != nil {
+		return false, err
+	}
+	if slices.Equal(stamps, t.current.Load().stamps) {
+		return false, nil
+	}
+	return true, t.Reload()
+}
+
+// fileStamp is what changes when a file is replaced or written.
+type fileStamp struct {
+	size     int64
+	modified time.Time
+}
+
+func (f TrustFiles) stamp() ([]fileStamp, error) {
+	var stamps []fileStamp
+	for _, path := range append([]string{f.CA}, f.CRLs...) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		stamps = append(stamps, fileStamp{info.Size(), info.ModTime()})
+	}
+	return stamps, nil
+}
+
+func (f TrustFiles) read() (*anchors, error) {
+	stamps, err := f.stamp() // before reading: a change in between is seen the next time
+	if err != nil {
+		return nil, err
+	}
+	a := &anchors{roots: x509.NewCertPool(), others: x509.NewCertPool(), stamps: stamps}
+	authorities, err := readCertificates(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	trusted := 0
+	for _, c := range authorities {
+		if selfSigned(c) {
+			a.roots.AddCert(c)
+			trusted++
+		} else {
+			a.others.AddCert(c)
+		}
+	}
+	if trusted == 0 {
+		return nil, fmt.Errorf("%s: it has no self-signed authority", f.CA)
+	}
+	if len(f.CRLs) == 0 {
+		return nil, fmt.Errorf("%w: none is configured", ErrNoCRL)
+	}
+	for _, path := range f.CRLs {
+		lists, err := readCRLs(path, authorities)
+		if err != nil {
+			return nil, err
+		}
+		a.lists = append(a.lists, lists...)
+	}
+	return a, nil
+}
+
+// CRLState is what is known of one revocation list, for metrics and alarms.
+type CRLState struct {
+	File       string
+	Issuer     string
+	ThisUpdate time.Time
+	NextUpdate time.Time
+	Expired    bool // its successor was due before the instant that was asked for
+}
+
+// State lists the revocation lists as of an instant.
+func (t *Trust) State(at time.Time) []CRLState {
+	var states []CRLState
+	for _, c := range t.current.Load().lists {
+		states = append(states, CRLState{File: c.file, Issuer: c.list.Issuer.String(), ThisUpdate: c.list.ThisUpdate,
+			NextUpdate: c.list.NextUpdate, Expired: at.After(c.list.NextUpdate)})
+	}
+	return states
+}
+
+// Check judges a certificate as of an instant, with the certificates that came along. The chain leads to a trusted
+// authority, allows e-mail protection and has no signature over SHA-1; the certificate is within its dates; a
+// revocation list speaks of it, and neither it nor an authority below the root, where a list speaks of that, had been
+// revoked by then. Errors are [ErrExpired], [ErrChain], [ErrRevoked] and [ErrNoCRL]. [C110] [C111] [C112]
+func (t *Trust) Check(cert *x509.Certificate, extra []*x509.Certificate, at time.Time) error {
+	if outsideDates(cert, at) {
+		return fmt.Errorf("%w: %s to %s", ErrExpired,
+			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	a := t.current.Load()
+	others := a.others.Clone()
+	for _, c := range extra {
+		others.AddCert(c)
+	}
+	// Certificates without extended key usage pass, those for something else do not.
+	chains, err := cert.Verify(x509.VerifyOptions{Roots: a.roots, Intermediates: others, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChain, err)
+	}
+	for _, chain := range chains { // one that holds is enough; the error is that of the last
+		if err = t.checkChain(a, chain, at); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// checkChain asks for the state of every certificate but the root.
+func (t *Trust) checkChain(a *anchors, chain []*x509.Certificate, at time.Time) error {
+	for i, cert := range chain[:len(chain)-1] {
+		err := t.checkRevocation(a, cert, chain[i+1], at)
+		if i > 0 && errors.Is(err, ErrNoCRL) && newest(a.lists, cert, chain[i+1]) == nil {
+			continue // an authority nobody publishes a list of
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(chain) == 1 {
+		return fmt.Errorf("%w: an authority signs no mail", ErrChain)
+	}
+	return nil
+}
+
+func (t *Trust) checkRevocation(a *anchors, cert, issuer *x509.Certificate, at time.Time) error {
+	list := newest(a.lists, cert, issuer)
+	if list == nil {
+		return fmt.Errorf("%w of %s", ErrNoCRL, issuer.Subject)
+	}
+	// What is revoked stays so, however old the list is.
+	if list.revokedAt(cert, at) {
+		return fmt.Errorf("%w: serial number %v of %s", ErrRevoked, cert.SerialNumber, issuer.Subject)
+	}
+	due := list.list.NextUpdate
+	if !at.After(due) {
+		return nil
+	}
+	if at.After(due.Add(crlGrace)) {
+		return fmt.Errorf("%w of %s: %s ended %s", ErrNoCRL, issuer.Subject, list.file, due.UTC().Format(time.RFC3339))
+	}
+	if !list.alarmed.Swap(true) {
+		t.log.Error("revocation list has ended; it is believed for another day at most",
+			"file", list.file, "issuer", issuer.Subject.String(), "ended", due, "until", due.Add(crlGrace))
+	}
+	return nil
+}

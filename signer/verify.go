@@ -1,0 +1,183 @@
+package signer
+
+import (
+	"crypto"
+	_ "crypto/sha1" // senders of before 2026 use it [C256]
+	"crypto/sha256"
+	_ "crypto/sha512"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/smallstep/pkcs7"
+
+	"github.com/ceralacca/ceralacca/signer/internal/ber"
+)
+
+// Bounds of what is decoded, in bytes.
+const (
+	maxCMS      = 64 << 10 // a detached signature with some certificates has two to eight KiB
+	maxAttached = 16 << 20 // the directory of all providers has less than one MiB
+)
+
+// digestAlgorithm returns the hash of an algorithm that is still good enough: SHA-1 is accepted from others because
+// the exchange still lives on it, MD5 is not. [C256]
+func digestAlgorithm(oid asn1.ObjectIdentifier) (crypto.Hash, bool) {
+	switch {
+	case oid.Equal(pkcs7.OIDDigestAlgorithmSHA1):
+		return crypto.SHA1, true
+	case oid.Equal(pkcs7.OIDDigestAlgorithmSHA256):
+		return crypto.SHA256, true
+	case oid.Equal(pkcs7.OIDDigestAlgorithmSHA384):
+		return crypto.SHA384, true
+	case oid.Equal(pkcs7.OIDDigestAlgorithmSHA512):
+		return crypto.SHA512, true
+	}
+	return 0, false
+}
+
+// signatureAlgorithm reports whether a signature algorithm may stand beside a digest: the plain key algorithm beside
+// any, the others only beside the hash that they name.
+func signatureAlgorithm(oid asn1.ObjectIdentifier, hash crypto.Hash) bool {
+	if oid.Equal(pkcs7.OIDEncryptionAlgorithmRSA) {
+		return true
+	}
+	named := map[crypto.Hash][2]asn1.ObjectIdentifier{
+		crypto.SHA1:   {pkcs7.OIDEncryptionAlgorithmRSASHA1, pkcs7.OIDDigestAlgorithmECDSASHA1},
+		crypto.SHA256: {pkcs7.OIDEncryptionAlgorithmRSASHA256, pkcs7.OIDDigestAlgorithmECDSASHA256},
+		crypto.SHA384: {pkcs7.OIDEncryptionAlgorithmRSASHA384, pkcs7.OIDDigestAlgorithmECDSASHA384},
+		crypto.SHA512: {pkcs7.OIDEncryptionAlgorithmRSASHA512, pkcs7.OIDDigestAlgorithmECDSASHA512},
+	}[hash]
+	return oid.Equal(named[0]) || oid.Equal(named[1])
+}
+
+// opened is a signature that verified.
+type opened struct {
+	content      []byte // nil when detached
+	signer       *x509.Certificate
+	certificates []*x509.Certificate
+	signingTime  time.Time // zero when it is not stated
+	digest       []byte
+	hash         crypto.Hash
+}
+
+// openCMS verifies a SignedData in DER or BER of at most limit bytes that has exactly one signer. For a detached one
+// digestOf gives the digest of the content; nil means that the content must be within. [C109] [C257]
+func openCMS(encoded []byte, limit int, digestOf func(crypto.Hash) ([]byte, error)) (*opened, error) {
+	der, err := ber.ToDER(encoded, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%w: CMS: %w", ErrMalformed, err)
+	}
+	data, err := decodeSignedData(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: CMS: %w", ErrMalformed, err)
+	}
+	if detached := len(data.Encapsulated.Content.FullBytes) == 0; detached != (digestOf != nil) {
+		return nil, fmt.Errorf("%w: CMS: the content is where it should not be", ErrMalformed)
+	}
+	if len(data.Signers) != 1 {
+		return nil, fmt.Errorf("%w: %d signers, not one", ErrSignature, len(data.Signers))
+	}
+	parsed, err := pkcs7.Parse(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: CMS: %w", ErrMalformed, err)
+	}
+	return verifyCMS(parsed, digestOf)
+}
+
+func verifyCMS(parsed *pkcs7.PKCS7, digestOf func(crypto.Hash) ([]byte, error)) (*opened, error) {
+	o, err := readSigner(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	if digestOf != nil {
+		computed, err := digestOf(o.hash)
+		if err != nil {
+			return nil, err
+		}
+		parsed.Hasher = known(computed)
+	}
+	// No trust store: chains are judged by Trust. The instant is for chains only.
+	err = parsed.VerifyWithChainAtTime(nil, time.Time{})
+	if outside, ok := errors.AsType[*pkcs7.SigningTimeNotValidError](err); ok {
+		return nil, fmt.Errorf("%w: %w: %w", ErrSignature, ErrExpired, outside)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	return o, nil
+}
+
+// known stands for the hashing of content that was hashed before.
+type known []byte
+
+func (k known) Hash(crypto.Hash, io.Reader) ([]byte, error) { return k, nil }
+
+// readSigner holds what is said of the one signer to our rules, which are stricter than the library's: signed
+// attributes present, each of those that count once, algorithms that are still good.
+func readSigner(parsed *pkcs7.PKCS7) (*opened, error) {
+	if len(parsed.Signers) != 1 {
+		return nil, errors.New("the signer cannot be read")
+	}
+	s := parsed.Signers[0]
+	o := &opened{content: parsed.Content, signer: parsed.GetOnlySigner(), certificates: parsed.Certificates}
+	if o.signer == nil {
+		return nil, errors.New("the certificate of the signer is not there")
+	}
+	var ok bool
+	if o.hash, ok = digestAlgorithm(s.DigestAlgorithm.Algorithm); !ok {
+		return nil, fmt.Errorf("digest algorithm %v is not accepted", s.DigestAlgorithm.Algorithm)
+	}
+	if alg := s.DigestEncryptionAlgorithm.Algorithm; !signatureAlgorithm(alg, o.hash) {
+		return nil, fmt.Errorf("signature algorithm %v is not accepted with %v", alg, o.hash)
+	}
+	values := map[string][]byte{}
+	for _, a := range s.AuthenticatedAttributes {
+		name := a.Type.String()
+		if _, twice := values[name]; twice {
+			return nil, fmt.Errorf("signed attribute %s is there twice", name)
+		}
+		values[name] = a.Value.Bytes
+	}
+	return o, o.readAttributes(values)
+}
+
+func (o *opened) readAttributes(values map[string][]byte) error {
+	var contentType asn1.ObjectIdentifier
+	if err := unmarshalAll(values[oidContentType.String()], &contentType); err != nil {
+		return fmt.Errorf("signed attribute content type: %w", err)
+	}
+	if !contentType.Equal(oidData) {
+		return errors.New("signed attribute content type is not plain data")
+	}
+	if err := unmarshalAll(values[oidMessageDigest.String()], &o.digest); err != nil {
+		return fmt.Errorf("signed attribute message digest: %w", err)
+	}
+	if value, ok := values[oidSigningTime.String()]; ok {
+		if err := unmarshalAll(value, &o.signingTime); err != nil {
+			return fmt.Errorf("signed attribute signing time: %w", err)
+		}
+	}
+	return nil
+}
+
+// OpenAttached opens a SignedData that holds its content, as the signed directory of providers is (p7m): DER, or BER
+// in the encodings that others use, at most 16 MiB. It returns the content, the certificate of the one signer and
+// all certificates within; whether the signer is trusted is for the caller to ask of a [Trust]. Errors are
+// [ErrMalformed] and [ErrSignature]. [C211]
+func OpenAttached(der []byte) (content []byte, signer *x509.Certificate, certs []*x509.Certificate, err error) {
+	o, err := openCMS(der, maxAttached, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return o.content, o.signer, o.certificates, nil
+}
+
+// digestSHA256 returns the SHA-256 digest that a signature states, false when it states one of another algorithm.
+func (o *opened) digestSHA256() (d [sha256.Size]byte, ok bool) {
+	n := copy(d[:], o.digest)
+	return d, o.hash == crypto.SHA256 && n == len(d)
+}
