@@ -3,7 +3,6 @@ package signer
 import (
 	"crypto"
 	_ "crypto/sha1" // senders of before 2026 use it [C256]
-	"crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/x509"
 	"encoding/asn1"
@@ -174,10 +173,4 @@ func OpenAttached(der []byte) (content []byte, signer *x509.Certificate, certs [
 		return nil, nil, nil, err
 	}
 	return o.content, o.signer, o.certificates, nil
-}
-
-// digestSHA256 returns the SHA-256 digest that a signature states, false when it states one of another algorithm.
-func (o *opened) digestSHA256() (d [sha256.Size]byte, ok bool) {
-	n := copy(d[:], o.digest)
-	return d, o.hash == crypto.SHA256 && n == len(d)
 }
