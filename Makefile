@@ -7,10 +7,28 @@ help: ## list the targets
 
 .PHONY: build
 build: ## the static binary, bin/ceralacca
-	CGO_ENABLED=0 go build -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: deps
+deps: ## the Debian packages that lab, demo and tests need, when they are missing
+	@deploy/lab/install-deps.sh
+
+.PHONY: lab
+lab: deps build ## three hosts in the background (as root); again: their state; values for sh in .lab/env
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/labctl
+	@bin/labctl up --dir .lab --bin bin/ceralacca
+
+.PHONY: lab-down
+lab-down: ## end the lab; nothing of it stays
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/labctl
+	@bin/labctl down --dir .lab
+
+.PHONY: demo
+demo: deps build ## a certified exchange from end to end
+	go run ./deploy/lab/demo
 
 .PHONY: test
-test: ## all tests, on real servers (as root); a summary at the end
+test: deps ## all tests, on real servers (as root); a summary at the end
 	go run ./test/run -count=1 -timeout 60m ./...
 
 .PHONY: check

@@ -1,0 +1,141 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ceralacca/ceralacca/deploy/lab/supervise"
+)
+
+// The two daemons of a certified host; a process is named HOST-ROLE.
+const (
+	roleMilter = "milter"
+	roleAgent  = "lda"
+)
+
+// writeDaemon writes the configuration of the host's daemons and what it names.
+func (l *Lab) writeDaemon(h *Host) error {
+	uid, group := l.accounts.daemon, l.accounts.group
+	if err := ownedFolder(h.path("sock"), 0o750, uid, group); err != nil {
+		return err
+	}
+	if err := ownedFolder(h.State, 0o700, uid, group); err != nil {
+		return err
+	}
+	if err := l.writeSecrets(h); err != nil {
+		return err
+	}
+	text := l.toml(h)
+	if l.options.Config != nil {
+		text = l.options.Config(h.Name, text)
+	}
+	return os.WriteFile(h.Config, []byte(text), 0o644)
+}
+
+// writeSecrets writes keys and passwords for the daemons' user alone.
+func (l *Lab) writeSecrets(h *Host) error {
+	uid := l.accounts.daemon
+	pair := map[*Host]string{l.Alfa: "alfa", l.Beta: "beta"}[h]
+	for _, copied := range [][2]string{
+		{l.pkiPath(pair) + ".key", h.path("etc", "signing.key")},
+		{l.pkiPath("client") + ".key", h.path("etc", "directory.key")},
+	} {
+		data, err := os.ReadFile(copied[0])
+		if err != nil {
+			return err
+		}
+		if err := writeSecret(copied[1], data, uid); err != nil {
+			return err
+		}
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails: the runtime ends the process instead
+	if err := writeSecret(h.path("etc", "hmac"), []byte(hex.EncodeToString(secret)+"\n"), uid); err != nil {
+		return err
+	}
+	return writeSecret(h.path("etc", "master-password"), []byte(h.master.Password+"\n"), uid)
+}
+
+// toml is the configuration of the host's daemons. Alfa fetches the directory,
+// beta reads the file.
+func (l *Lab) toml(h *Host) string {
+	var b strings.Builder
+	section := func(name string, lines ...string) {
+		fmt.Fprintf(&b, "[%s]\n%s\n\n", name, strings.Join(lines, "\n"))
+	}
+	set := func(key, value string) string { return fmt.Sprintf("%s = %q", key, value) }
+	list := func(key string, items ...string) string {
+		return fmt.Sprintf("%s = [%q]", key, strings.Join(items, `", "`))
+	}
+	section("provider", set("name", h.Provider), set("address", h.PECAddress), set("service_mailbox", h.ServiceUser.Address),
+		list("domains", h.Domain), set("internal_domain", internalDomain))
+	section("key", set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA), set("crl", l.CRL))
+	source := []string{set("file", l.DirectoryP7M)}
+	if h == l.Alfa {
+		source = []string{set("url", l.DirectoryURL), set("client_cert", l.ClientCert), set("client_key", h.path("etc", "directory.key"))}
+	}
+	section("directory", append(source, set("signer_ca", l.DirectorySignerCA))...)
+	section("milter", set("submission_socket", "unix:"+h.SubmissionSocket), set("incoming_socket", "unix:"+h.IncomingSocket))
+	section("incoming", set("ordinary", "anomaly"), list("alias_maps", "texthash:"+h.path("postfix", "ceralacca", "aliases")))
+	section("agent", set("lmtp_socket", "unix:"+h.AgentSocket), set("dsn_socket", "unix:"+h.DSNSocket),
+		set("out", hostPort(h.Address, h.OutPort)), set("out_cert", h.OutCert), set("out_key", h.OutKey), set("out_ca", l.CA),
+		fmt.Sprintf("queue_directory = [%q, %q]", h.path("queue"), h.path("out-queue")), set("state", h.State),
+		set("admin_socket", h.AdminSocket), set("metrics", hostPort("127.0.0.1", h.MetricsPort)))
+	section("dovecot", set("lmtp", "unix:"+h.LMTPSocket), set("userdb_socket", h.UserdbSocket), set("imap", hostPort(h.Address, h.IMAPSPort)),
+		set("master_user", h.master.Address), set("master_password", h.path("etc", "master-password")))
+	section("hmac", set("key", h.path("etc", "hmac")))
+	section("antivirus", set("mode", "none"))
+	return b.String()
+}
+
+// copyBinary puts the daemons' program where their user can reach it: the work tree
+// may lie in a folder that it cannot enter.
+func (l *Lab) copyBinary() error {
+	in, err := os.Open(l.options.Bin)
+	if err != nil {
+		return fmt.Errorf("the daemons' program, run make build: %w", err)
+	}
+	defer in.Close()
+	target := l.binary()
+	if err := folders(filepath.Dir(target)); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		_ = out.Close() // the copy failed already
+		return err
+	}
+	return out.Close()
+}
+
+func (l *Lab) binary() string { return filepath.Join(l.runtime, "bin", "ceralacca") }
+
+func (l *Lab) startDaemon(h *Host, role string) error {
+	name := h.Name + "-" + role
+	return l.processes.Start(supervise.Program{
+		Name: name,
+		Args: []string{l.binary(), role, "--config", h.Config},
+		Env:  l.environment(),
+		UID:  l.accounts.daemon,
+		GID:  l.accounts.group,
+		Log:  l.logPath(name),
+	})
+}
+
+// environment of the daemons: what the lab's caller adds, and the lab's authority in
+// place of the system's, for the directory's web server.
+func (l *Lab) environment() []string {
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SSL_CERT_FILE=" + l.CA, "SSL_CERT_DIR=/nonexistent", "TMPDIR=" + l.tmp()}
+	return append(env, l.options.Env...)
+}
+
+// tmp is where the daemons may spool.
+func (l *Lab) tmp() string { return filepath.Join(l.runtime, "tmp") }

@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Env is the lab as lines NAME='value' that sh can source. Values hold no quotes.
+func (l *Lab) Env() string {
+	var b strings.Builder
+	set := func(name string, value any) { fmt.Fprintf(&b, "%s='%v'\n", name, value) }
+	for _, p := range [][2]string{
+		{"LAB_CA", l.CA}, {"LAB_CA_KEY", l.CAKey}, {"LAB_CRL", l.CRL}, {"LAB_BIN", l.Bin},
+		{"DIRECTORY_P7M", l.DirectoryP7M}, {"DIRECTORY_URL", l.DirectoryURL},
+		{"DIRECTORY_SIGNER_CA", l.DirectorySignerCA}, {"DIRECTORY_SIGNER_CERT", l.DirectorySignerCert},
+		{"DIRECTORY_SIGNER_KEY", l.DirectorySignerKey},
+		{"LAB_CLIENT_CERT", l.ClientCert}, {"LAB_CLIENT_KEY", l.ClientKey},
+		{"LAB_REVOKED_CERT", l.RevokedCert}, {"LAB_REVOKED_KEY", l.RevokedKey},
+		{"LAB_EXPIRED_CERT", l.ExpiredCert}, {"LAB_EXPIRED_KEY", l.ExpiredKey},
+		{"LAB_STRANGER_CERT", l.StrangerCert}, {"LAB_STRANGER_KEY", l.StrangerKey},
+		{"DELTA_DOMAIN", l.Delta.Domain}, {"DELTA_PEC_ADDRESS", l.Delta.PECAddress},
+		{"DELTA_PROVIDER", l.Delta.Provider}, {"DELTA_MAIL_RECEIPT", l.Delta.MailReceipt},
+		{"DELTA_CERT", l.Delta.Cert}, {"DELTA_KEY", l.Delta.Key}, {"DELTA_HOST", l.Delta.Host},
+	} {
+		set(p[0], p[1])
+	}
+	set("DELTA_SINK_PORT", l.Delta.SinkPort)
+	for _, h := range l.Hosts() {
+		h.env(func(name string, value any) { set(strings.ToUpper(h.Name)+"_"+name, value) })
+	}
+	return b.String()
+}
+
+func (h *Host) env(set func(name string, value any)) {
+	set("DOMAIN", h.Domain)
+	set("HOST", h.Address)
+	set("MX_PORT", h.MXPort)
+	set("SUBMISSION_PORT", h.SubmissionPort)
+	set("IMAPS_PORT", h.IMAPSPort)
+	set("USERS", joinUsers(h.Users))
+	set("POSTFIX_CONFIG", h.PostfixConfig)
+	set("POSTFIX_LOG", h.PostfixLog)
+	set("DOVECOT_CONFIG", h.DovecotConfig)
+	if h.OrdinaryDomain != "" {
+		set("ORDINARY_DOMAIN", h.OrdinaryDomain)
+		set("ORDINARY_USERS", joinUsers(h.OrdinaryUsers))
+		set("ORDINARY_MX_PORT", h.OrdinaryMXPort)
+	}
+	if h.certified() {
+		h.certifiedEnv(set)
+	}
+}
+
+func (h *Host) certifiedEnv(set func(name string, value any)) {
+	set("PROVIDER", h.Provider)
+	set("PEC_ADDRESS", h.PECAddress)
+	set("SERVICE_USER", h.ServiceUser)
+	set("FULL_USER", h.FullUser)
+	set("DISABLED_USER", h.DisabledUser)
+	set("UNKNOWN", h.Unknown)
+	set("ALIAS", h.Alias)
+	set("OUT_PORT", h.OutPort)
+	set("OUT_CONFIG", h.OutConfig)
+	set("OUT_LOG", h.OutLog)
+	set("STATE", h.State)
+	set("ADMIN_SOCKET", h.AdminSocket)
+	set("CONFIG", h.Config)
+	set("MILTER_PID", h.MilterPID)
+	set("LDA_PID", h.LDAPID)
+}

@@ -1,0 +1,171 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"path/filepath"
+	"strings"
+)
+
+// User is a mailbox and its password; the login is the address.
+type User struct {
+	Address  string
+	Password string
+}
+
+// String is address:password, as in the env file.
+func (u User) String() string { return u.Address + ":" + u.Password }
+
+// Host is one host of the lab. Paths are absolute. Fields under "certified" are
+// zero for gamma.
+type Host struct {
+	Name    string // alfa, beta, gamma
+	Domain  string
+	Address string // IPv4 loopback, in the certificates
+	MXPort  int    // STARTTLS offered; of a certified host: the incoming point
+	// SubmissionPort asks for STARTTLS and PLAIN; of a certified host: the access point.
+	SubmissionPort int
+	IMAPSPort      int
+	Users          []User // working mailboxes of Domain, nothing special about them
+	PostfixConfig  string // folder of the first instance: postfix -c DIR reload
+	PostfixLog     string
+	DovecotConfig  string // file; SIGHUP to the pid of NAME-dovecot reloads
+
+	// certified
+	Provider     string // its name in the directory
+	PECAddress   string // whose mail goes to the service mailbox
+	ServiceUser  User
+	FullUser     User // over quota: one filler message lies in it
+	DisabledUser User
+	Unknown      string // an address without mailbox
+	Alias        string
+	AliasOf      []string // the two mailboxes of Alias
+	Cert, Key    string   // with which the provider seals
+	OutPort      int      // of the out instance
+	MetricsPort  int
+	OutConfig    string // folder of the out instance
+	OutLog       string
+	Config       string // ceralacca.toml of both daemons
+	State        string
+	AdminSocket  string
+	MilterPID    string // pid file
+	LDAPID       string // pid file
+	OutCert      string // client certificate by which the agent hands mail to out
+	OutKey       string
+
+	SubmissionSocket, IncomingSocket string // of the milter
+	AgentSocket, DSNSocket           string // of the agent
+	LMTPSocket, UserdbSocket         string // of Dovecot
+
+	// Ordinary mail on the same first instance; of alfa only.
+	OrdinaryDomain string
+	OrdinaryUsers  []User
+	OrdinaryMXPort int
+
+	root     string // its part of the runtime folder
+	master   User   // Dovecot master login of the agent
+	firstCrt string // client certificate of the first instance towards out
+	tls      string // common start of its TLS certificate's and key's file names
+}
+
+// certified says whether the host is a provider.
+func (h *Host) certified() bool { return h.Provider != "" }
+
+// path is a file or folder below the host's part of the runtime folder.
+func (h *Host) path(elem ...string) string {
+	return filepath.Join(append([]string{h.root}, elem...)...)
+}
+
+// hostname is what the host's servers call themselves.
+func (h *Host) hostname() string { return "mail." + h.Domain }
+
+// newHosts are the three hosts without addresses and paths.
+func newHosts() (alfa, beta, gamma *Host) {
+	alfa = newProvider("alfa", "Alfa PEC", "mario", "luigi", "anna")
+	alfa.OrdinaryDomain = "ordinaria.example"
+	alfa.OrdinaryUsers = newUsers(alfa.OrdinaryDomain, "olga", "oscar", "otto")
+	beta = newProvider("beta", "Beta PEC", "bruno", "bianca", "berta")
+	gamma = &Host{Name: "gamma", Domain: "gamma.example", Users: newUsers("gamma.example", "gino", "giulia", "greta")}
+	return alfa, beta, gamma
+}
+
+func newProvider(name, provider string, users ...string) *Host {
+	domain := name + ".example"
+	h := &Host{
+		Name: name, Domain: domain, Provider: provider,
+		Users:      newUsers(domain, users...),
+		PECAddress: "posta-certificata@" + domain,
+		Unknown:    "nobody@" + domain,
+		Alias:      "info@" + domain,
+		master:     User{Address: "ceralacca", Password: password()},
+	}
+	h.AliasOf = []string{h.Users[0].Address, h.Users[1].Address}
+	special := newUsers(domain, "service", "full", "disabled")
+	h.ServiceUser, h.FullUser, h.DisabledUser = special[0], special[1], special[2]
+	return h
+}
+
+func newUsers(domain string, names ...string) []User {
+	users := make([]User, len(names))
+	for i, n := range names {
+		users[i] = User{Address: n + "@" + domain, Password: password()}
+	}
+	return users
+}
+
+func password() string {
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails: the runtime ends the process instead
+	return hex.EncodeToString(b)
+}
+
+// mailboxes are all users of Domain that Dovecot knows.
+func (h *Host) mailboxes() []User {
+	all := append([]User{}, h.Users...)
+	if h.certified() {
+		all = append(all, h.ServiceUser, h.FullUser, h.DisabledUser)
+	}
+	return all
+}
+
+// locate gives the host its folders and sockets.
+func (h *Host) locate(runtime, logs string) {
+	h.root = filepath.Join(runtime, h.Name)
+	h.PostfixConfig = h.path("postfix")
+	h.PostfixLog = filepath.Join(logs, h.Name+"-postfix.log")
+	h.DovecotConfig = h.path("dovecot", "dovecot.conf")
+	h.LMTPSocket = h.path("mda", "lmtp")
+	if !h.certified() {
+		return
+	}
+	h.OutConfig = h.path("out")
+	h.OutLog = filepath.Join(logs, h.Name+"-out.log")
+	h.Config = h.path("etc", "ceralacca.toml")
+	h.State = h.path("state")
+	h.UserdbSocket = h.path("mda", "userdb")
+	h.SubmissionSocket = h.path("sock", "submission")
+	h.IncomingSocket = h.path("sock", "incoming")
+	h.AgentSocket = h.path("sock", "agent")
+	h.DSNSocket = h.path("sock", "dsn")
+	h.AdminSocket = h.path("sock", "admin")
+}
+
+// choose gives the host its ports.
+func (h *Host) choose() error {
+	want := []*int{&h.MXPort, &h.SubmissionPort, &h.IMAPSPort}
+	if h.certified() {
+		want = append(want, &h.OutPort, &h.MetricsPort)
+	}
+	if h.OrdinaryDomain != "" {
+		want = append(want, &h.OrdinaryMXPort)
+	}
+	return ports(h.Address, want...)
+}
+
+func joinUsers(users []User) string {
+	all := make([]string, len(users))
+	for i, u := range users {
+		all[i] = u.String()
+	}
+	return strings.Join(all, " ")
+}
