@@ -74,19 +74,20 @@ func (l *Lab) toml(h *Host) string {
 	}
 	section("provider", set("name", h.Provider), set("address", h.PECAddress), set("service_mailbox", h.ServiceUser.Address),
 		list("domains", h.Domain), set("internal_domain", internalDomain))
-	section("key", set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA), set("crl", l.CRL))
+	section("key", set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA), list("crl", l.CRL))
 	source := []string{set("file", l.DirectoryP7M)}
 	if h == l.Alfa {
-		source = []string{set("url", l.DirectoryURL), set("client_cert", l.ClientCert), set("client_key", h.path("etc", "directory.key"))}
+		source = []string{set("url", l.DirectoryURL), set("url_ca", l.CA), set("client_cert", l.ClientCert), set("client_key", h.path("etc", "directory.key"))}
 	}
 	section("directory", append(source, set("signer_ca", l.DirectorySignerCA))...)
 	section("milter", set("submission_socket", "unix:"+h.SubmissionSocket), set("incoming_socket", "unix:"+h.IncomingSocket))
 	section("incoming", set("ordinary", "anomaly"), list("alias_maps", "texthash:"+h.path("postfix", "ceralacca", "aliases")))
 	section("agent", set("lmtp_socket", "unix:"+h.AgentSocket), set("dsn_socket", "unix:"+h.DSNSocket),
 		set("out", hostPort(h.Address, h.OutPort)), set("out_cert", h.OutCert), set("out_key", h.OutKey), set("out_ca", l.CA),
-		fmt.Sprintf("queue_directory = [%q, %q]", h.path("queue"), h.path("out-queue")), set("state", h.State),
-		set("admin_socket", h.AdminSocket), set("metrics", hostPort("127.0.0.1", h.MetricsPort)))
-	section("dovecot", set("lmtp", "unix:"+h.LMTPSocket), set("userdb_socket", h.UserdbSocket), set("imap", hostPort(h.Address, h.IMAPSPort)),
+		list("queue_directory", h.path("queue"), h.path("out-queue")), set("state", h.State),
+		set("admin_socket", "unix:"+h.AdminSocket), set("metrics", hostPort(h.Address, h.MetricsPort)))
+	section("dovecot", set("lmtp", "unix:"+h.LMTPSocket), set("userdb_socket", "unix:"+h.UserdbSocket),
+		set("imap", hostPort(h.Address, h.IMAPSPort)), set("imap_ca", l.CA),
 		set("master_user", h.master.Address), set("master_password", h.path("etc", "master-password")))
 	section("hmac", set("key", h.path("etc", "hmac")))
 	section("antivirus", set("mode", "none"))
@@ -130,10 +131,9 @@ func (l *Lab) startDaemon(h *Host, role string) error {
 	})
 }
 
-// environment of the daemons: what the lab's caller adds, and the lab's authority in
-// place of the system's, for the directory's web server.
+// environment of the daemons: what they need, and what the lab's caller adds.
 func (l *Lab) environment() []string {
-	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SSL_CERT_FILE=" + l.CA, "SSL_CERT_DIR=/nonexistent", "TMPDIR=" + l.tmp()}
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=" + l.tmp()}
 	return append(env, l.options.Env...)
 }
 

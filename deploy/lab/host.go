@@ -33,9 +33,9 @@ type Host struct {
 
 	// certified
 	Provider     string // its name in the directory
-	PECAddress   string // whose mail goes to the service mailbox
-	ServiceUser  User
-	FullUser     User // over quota: one filler message lies in it
+	PECAddress   string // of the provider, in its certificate; no mailbox
+	ServiceUser  User   // mailReceipt in the directory
+	FullUser     User   // over quota: one filler message lies in it
 	DisabledUser User
 	Unknown      string // an address without mailbox
 	Alias        string

@@ -5,7 +5,8 @@
 //	labctl status --dir DIR            prints its state
 //	labctl down --dir DIR              ends it and removes DIR
 //
-// DIR/env then holds its addresses, ports, users and files for sh.
+// DIR/env then holds its addresses, ports, users and files for sh. It installs no
+// package, sends no mail and does not look into mailboxes.
 package main
 
 import (

@@ -123,15 +123,14 @@ func (s *Supervisor) keep(p *process) {
 }
 
 // sweep ends the children that the process left, as a service manager would: they
-// hold its ports. It returns when none is left, or after a second: without an init
-// that reaps them, ended children stay in the process table.
+// hold its ports. It asks a few times and not until all are gone: where init is slow
+// to reap them, the dead stay in the process table.
 func (s *Supervisor) sweep(p *process) {
-	patience, stop := context.WithTimeout(context.Background(), time.Second)
-	defer stop()
-	for syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) == nil {
-		if s.clock.Sleep(patience, 5*time.Millisecond) != nil {
+	for range 10 {
+		if syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) != nil {
 			return
 		}
+		_ = s.clock.Sleep(context.Background(), 5*time.Millisecond) // this context does not end
 	}
 }
 
