@@ -1,6 +1,12 @@
 package pec
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Artefact is a message of the system, composed and not yet signed. It is immutable.
 type Artefact struct {
@@ -36,18 +42,26 @@ type Notification struct {
 	To       Address
 	Original Source // of a complete delivery receipt: the part of the envelope byte for byte; otherwise nil [C167]
 	Concise  bool   // a delivery receipt without the original [C168] [C178]
+	Final    bool   // a timeout notice after 24 hours, not after 12 [C098]
 	Virus    string // what was found, of the virus notices
 }
 
-// ComposeTransport makes the transport envelope.
-func ComposeTransport(p Provider, o Original, c *CertData) (*Artefact, error) { return nil, errNotYet }
-
-// ComposeAnomaly makes the anomaly envelope.
-func ComposeAnomaly(p Provider, o Original, a Anomaly) (*Artefact, error) { return nil, errNotYet }
-
-// ComposeNotification makes a receipt or notice.
-func ComposeNotification(p Provider, n Notification) (*Artefact, error) { return nil, errNotYet }
-
 // NotificationMessageID is the Message-ID of the notification that carries these data, with angle brackets. It is
-// made of identifier, kind and the recipients concerned, so that a retry has the same.
-func NotificationMessageID(p Provider, c *CertData) string { return "" }
+// made of identifier, kind and the recipients concerned, in whatever order, so that a retry has the same; the two
+// timeout notices of a recipient are told apart by their error text. [C204]
+func NotificationMessageID(p Provider, c *CertData) string {
+	identity := []string{string(c.Identifier), string(c.Kind)}
+	if c.Kind == KindTimeout {
+		identity = append(identity, c.Detail)
+	}
+	if c.Delivery != nil {
+		identity = append(identity, c.Delivery.Fold().String())
+	}
+	var taken []string
+	for _, a := range c.Taken {
+		taken = append(taken, a.Fold().String())
+	}
+	slices.Sort(taken)
+	sum := sha256.Sum256([]byte(strings.Join(append(identity, taken...), "\n")))
+	return "<" + hex.EncodeToString(sum[:16]) + "@" + p.Address.Domain() + ">"
+}

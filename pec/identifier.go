@@ -39,5 +39,5 @@ func ParseIdentifier(s string) (Identifier, error) {
 	return Identifier(s), nil
 }
 
-// reference is the form of the header fields.
-func (i Identifier) reference() string { return "<" + string(i) + ">" }
+// withBrackets is the form of the header fields.
+func (i Identifier) withBrackets() string { return "<" + string(i) + ">" }

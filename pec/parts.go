@@ -1,5 +1,7 @@
 package pec
 
+import "errors"
+
 // Parts are the parts of a signed message of the system. [C190]
 type Parts struct {
 	Text     Source // the readable part, with its MIME header
@@ -8,4 +10,4 @@ type Parts struct {
 }
 
 // ReadParts takes the signed multipart/mixed apart.
-func ReadParts(content Source) (*Parts, error) { return nil, errNotYet }
+func ReadParts(content Source) (*Parts, error) { return nil, errors.New("not yet") }

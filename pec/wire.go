@@ -105,6 +105,9 @@ const (
 // onBehalfOf begins the display name of the author of an envelope. [C005] [C078] [C138]
 const onBehalfOf = "Per conto di: "
 
+// securityAlarm is the one value of FieldSecurity. [C018] [C062] [C154]
+const securityAlarm = "errore"
+
 // certDataXML is the document daticert.xml, in the order of its DTD (postacert.dtd). [C198] [C201] [C202]
 type certDataXML struct {
 	XMLName xml.Name  `xml:"postacert"`

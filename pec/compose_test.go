@@ -1,0 +1,148 @@
+package pec
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ceralacca/ceralacca/internal/conformance"
+)
+
+var update = flag.Bool("update", false, "write the golden files of this package anew")
+
+const submitted = "Received: from client.example (client.example [192.0.2.1])\r\n\tby mx.alfa.example with ESMTPSA id 1\r\n" +
+	"Received: by client.example; Thu, 9 Jul 2026 10:07:00 +0200\r\n" +
+	"Message-ID: <1@client>\r\nDate: Thu, 9 Jul 2026 10:07:00 +0200\r\nFrom: Mario Rossi <Mario.Rossi@alfa.example>\r\n" +
+	"To: =?UTF-8?Q?Anna_=C3=A8?= <anna@beta.example>,\r\n\tbruno@gamma.example\r\nCc: carlo@beta.example\r\n" +
+	"Reply-To: \"Ufficio\" <ufficio@alfa.example>\r\nX-TipoRicevuta: completa\r\nX-Mailer: a client\r\n" +
+	"Subject: Fattura <n. 7> & =?iso-8859-1?Q?perch=E9?=\r\nMIME-Version: 1.0\r\n" +
+	"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nBuongiorno, perché no?\r\n.\r\n\r\nFrom here\r\n"
+
+// original takes a message apart, as the milter and the agent get it.
+func original(t testing.TB, message string) Original {
+	t.Helper()
+	src := Bytes([]byte(message))
+	h, body, err := ReadHeader(src, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Original{Header: h, Body: Section(src, body, src.Size()-body)}
+}
+
+// written is the message as it goes out, but for the signature.
+func written(t testing.TB, a *Artefact) (header, content []byte) {
+	t.Helper()
+	var h, c bytes.Buffer
+	if _, err := a.Header.WriteTo(&h); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Content {
+		if _, err := io.Copy(&c, reader(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h.Bytes(), c.Bytes()
+}
+
+func notify(t testing.TB, n Notification) *Artefact {
+	t.Helper()
+	if n.To.IsZero() {
+		n.To = n.Data.Sender
+	}
+	a, err := ComposeNotification(provider(t), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// notification is a legal one of a kind.
+func notification(t testing.TB, kind Kind) Notification {
+	n := Notification{Data: *certData(t, kind)}
+	switch kind {
+	case KindDelivery:
+		n.Original = Bytes([]byte(submitted))
+	case KindVirusDetection:
+		n.Virus = "ClamAV-Test-File"
+	}
+	if kind == KindTakeCharge || kind == KindVirusDetection {
+		n.To = address(t, "servizio@alfa.example")
+	}
+	return n
+}
+
+// virus makes a notice one that a virus is the cause of.
+func virus(n Notification) Notification {
+	n.Data.Error, n.Virus = ErrorVirus, "ClamAV-Test-File"
+	n.Data.Detail = "5.5.1 - Alfa - presenza di un virus nel messaggio"
+	return n
+}
+
+// artefacts are one of every sort that we compose.
+func artefacts(t testing.TB) map[string]*Artefact {
+	transport, err := ComposeTransport(provider(t), original(t, submitted), certData(t, KindTransport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	anomaly, err := ComposeAnomaly(provider(t), original(t, submitted), Anomaly{
+		Sender: address(t, "Mario.Rossi@alfa.example"), Recipients: []Address{address(t, "anna@beta.example")},
+		Reason: ProblemNoSignature.Italian(), Time: testInstant, ID: "0123456789abcdef0123456789abcdef",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	concise, final := notification(t, KindDelivery), notification(t, KindTimeout)
+	concise.Concise, concise.Original = true, nil
+	timeout := notification(t, KindTimeout)
+	timeout.Data.Detail = TimeoutDetail("Alfa", false)
+	final.Final, final.Data.Detail = true, TimeoutDetail("Alfa", true)
+	unicode := notification(t, KindAcceptance)
+	subject := "договор № 7"
+	unicode.Data.Subject = &subject
+	bare := notification(t, KindAcceptance)
+	bare.Data.Subject, bare.Data.MessageID = nil, ""
+	return map[string]*Artefact{
+		"transport":            transport,
+		"anomaly":              anomaly,
+		"acceptance":           notify(t, notification(t, KindAcceptance)),
+		"acceptance-unicode":   notify(t, unicode),
+		"acceptance-bare":      notify(t, bare),
+		"non-acceptance":       notify(t, notification(t, KindNonAcceptance)),
+		"non-acceptance-virus": notify(t, virus(notification(t, KindNonAcceptance))),
+		"take-charge":          notify(t, notification(t, KindTakeCharge)),
+		"delivery":             notify(t, notification(t, KindDelivery)),
+		"delivery-concise":     notify(t, concise),
+		"non-delivery":         notify(t, notification(t, KindNonDelivery)),
+		"non-delivery-virus":   notify(t, virus(notification(t, KindNonDelivery))),
+		"timeout-12":           notify(t, timeout),
+		"timeout-24":           notify(t, final),
+		"virus-detection":      notify(t, notification(t, KindVirusDetection)),
+	}
+}
+
+func TestGolden(t *testing.T) {
+	conformance.Covers(t, "C050", "C052", "C053", "C054", "C055", "C059", "C068", "C070", "C071", "C072", "C074", "C077", "C078",
+		"C083", "C128", "C130", "C135", "C137", "C138", "C139", "C162", "C163", "C180", "C181", "C188", "C190", "C191", "C196", "C197")
+	for name, a := range artefacts(t) {
+		header, content := written(t, a)
+		got := append(append(header, "\r\n"...), content...)
+		path := filepath.Join("testdata", name+".eml")
+		if *update {
+			if err := os.WriteFile(path, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s is not as in %s:\n%s", name, path, diff)
+		}
+	}
+}

@@ -1,5 +1,0 @@
-package pec
-
-import "errors"
-
-var errNotYet = errors.New("not yet")
