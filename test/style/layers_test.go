@@ -108,7 +108,7 @@ const common = "golang.org/x/"
 // homes says where in the product a library may be imported: by that package, or
 // by one below it.
 var homes = map[string]string{
-	"github.com/emersion/go-milter":       "milter",
+	"github.com/emersion/go-milter":       "milter/internal/wire",
 	"github.com/emersion/go-smtp":         "lda",
 	"github.com/emersion/go-sasl":         "lda",
 	"github.com/emersion/go-imap":         "internal/mailbox",
