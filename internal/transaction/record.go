@@ -36,6 +36,9 @@ const (
 	VerdictNotification Verdict = "notification"
 	// VerdictAnomaly: signed but wrong, or ordinary mail; the message is our anomaly envelope, Reason says why. [C132]
 	VerdictAnomaly Verdict = "anomaly"
+	// VerdictKept: an incoming message that goes to no mailbox, as signed but wrong mail for the service address; the
+	// message is as it came, and the agent keeps it for the operator. [C184]
+	VerdictKept Verdict = "kept"
 	// VerdictVirus: a virus was found, at either point; the message is as it came. [C027]
 	VerdictVirus Verdict = "virus"
 )
@@ -43,7 +46,7 @@ const (
 // verdicts are those that each point can give.
 var verdicts = map[Point][]Verdict{
 	PointSubmission: {VerdictEnvelope, VerdictRefused, VerdictVirus},
-	PointIncoming:   {VerdictValidEnvelope, VerdictNotification, VerdictAnomaly, VerdictVirus},
+	PointIncoming:   {VerdictValidEnvelope, VerdictNotification, VerdictAnomaly, VerdictKept, VerdictVirus},
 }
 
 // Record is what the milter knows and decided of one SMTP transaction. The agent believes it, once its HMAC is good.
