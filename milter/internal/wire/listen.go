@@ -12,9 +12,17 @@ import (
 // socketMode lets the group of the socket, in which Postfix is, connect; nobody else.
 const socketMode = 0o660
 
-// Listen makes the unix socket at path with mode 0660. A socket file that nobody serves, left by a process that was
-// killed, is removed; one that is served, or a file of another kind, is an error.
-func Listen(path string) (net.Listener, error) {
+// Listen makes the socket of a network, as package net names it, at an address. A unix socket has mode 0660; a file of
+// one that nobody serves, left by a process that was killed, is removed, while one that is served, or a file of another
+// kind, is an error.
+func Listen(network, path string) (net.Listener, error) {
+	if network != "unix" {
+		l, err := net.Listen(network, path)
+		if err != nil {
+			return nil, fmt.Errorf("milter: %w", err)
+		}
+		return l, nil
+	}
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("milter: socket %s: %w", path, err)
 	}
