@@ -28,7 +28,7 @@ func seeds() []seed {
 		{"test packages", "lda/a.go", "package lda\nimport _ §" + module + "/internal/conformance§\n", "for tests only"},
 		{"test packages", "lda/a_test.go", "package lda\nimport _ §" + module + "/internal/conformance§\n", ""},
 		{"test packages", "pec/a.go", "package pec\nimport _ §testing§\n", "for tests only"},
-		{"libraries", "lda/a.go", "package lda\nimport _ §github.com/emersion/go-milter§\n", "only milter may import"},
+		{"libraries", "lda/a.go", "package lda\nimport _ §github.com/emersion/go-milter§\n", "only milter/internal/wire may import"},
 		{"libraries", "cmd/ceralacca/a.go", "package main\nimport _ §github.com/pelletier/go-toml/v2§\n", "only internal/config may import"},
 		{"libraries", "lda/a_test.go", "package lda\nimport _ §github.com/emersion/go-milter§\n", ""},
 		{"libraries", "deploy/lab/a.go", "package lab\nimport _ §github.com/emersion/go-imap/v2§\n", ""},
