@@ -58,7 +58,7 @@ func (l *Lab) writeSecrets(h *Host) error {
 	if err := writeSecret(h.path("etc", "hmac"), []byte(hex.EncodeToString(secret)+"\n"), uid); err != nil {
 		return err
 	}
-	return writeSecret(h.path("etc", "master-password"), []byte(h.master.Password+"\n"), uid)
+	return writeSecret(h.path("etc", "master-password"), []byte(h.MasterUser.Password+"\n"), uid)
 }
 
 // toml is the configuration of the host's daemons. Alfa fetches the directory,
@@ -88,7 +88,7 @@ func (l *Lab) toml(h *Host) string {
 		set("admin_socket", "unix:"+h.AdminSocket), set("metrics", hostPort(h.Address, h.MetricsPort)))
 	section("dovecot", set("lmtp", "unix:"+h.LMTPSocket), set("userdb_socket", "unix:"+h.UserdbSocket),
 		set("imap", hostPort(h.Address, h.IMAPSPort)), set("imap_ca", l.CA),
-		set("master_user", h.master.Address), set("master_password", h.path("etc", "master-password")))
+		set("master_user", h.MasterUser.Address), set("master_password", h.path("etc", "master-password")))
 	section("hmac", set("key", h.path("etc", "hmac")))
 	section("antivirus", set("mode", "none"))
 	return b.String()

@@ -62,8 +62,8 @@ func (l *Lab) writeUsers(h *Host) error {
 	if !h.certified() {
 		return nil
 	}
-	local := map[User]string{h.master: "allow_nets=127.0.0.0/8"}
-	if err := l.writePasswd(h.path("dovecot", "master-users"), local, h.master); err != nil {
+	local := map[User]string{h.MasterUser: "allow_nets=127.0.0.0/8"}
+	if err := l.writePasswd(h.path("dovecot", "master-users"), local, h.MasterUser); err != nil {
 		return err
 	}
 	return l.fill(h)

@@ -37,6 +37,7 @@ type Host struct {
 	ServiceUser  User   // mailReceipt in the directory
 	FullUser     User   // over quota: one filler message lies in it
 	DisabledUser User
+	MasterUser   User   // the agent's login to any mailbox is MAILBOX*NAME
 	Unknown      string // an address without mailbox
 	Alias        string
 	AliasOf      []string // the two mailboxes of Alias
@@ -63,7 +64,6 @@ type Host struct {
 	OrdinaryMXPort int
 
 	root     string // its part of the runtime folder
-	master   User   // Dovecot master login of the agent
 	firstCrt string // client certificate of the first instance towards out
 	tls      string // common start of its TLS certificate's and key's file names
 }
@@ -97,7 +97,7 @@ func newProvider(name, provider string, users ...string) *Host {
 		PECAddress: "posta-certificata@" + domain,
 		Unknown:    "nobody@" + domain,
 		Alias:      "info@" + domain,
-		master:     User{Address: "ceralacca", Password: password()},
+		MasterUser: User{Address: "ceralacca", Password: password()},
 	}
 	h.AliasOf = []string{h.Users[0].Address, h.Users[1].Address}
 	special := newUsers(domain, "service", "full", "disabled")

@@ -213,3 +213,14 @@ func OpenSSL(ctx context.Context, raw []byte, trust ...string) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
+
+// ParseEnv reads lines NAME='value'.
+func ParseEnv(text string) Env {
+	e := Env{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			e[name] = strings.Trim(value, "'")
+		}
+	}
+	return e
+}

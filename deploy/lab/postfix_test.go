@@ -1,0 +1,189 @@
+package lab_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/ceralacca/ceralacca/deploy/lab"
+	"github.com/ceralacca/ceralacca/deploy/lab/client"
+)
+
+func TestPostfixFindsNothingToSayAboutItsFiles(t *testing.T) {
+	for _, config := range []string{
+		shared.Alfa.PostfixConfig, shared.Alfa.OutConfig, shared.Beta.PostfixConfig, shared.Beta.OutConfig, shared.Gamma.PostfixConfig,
+	} {
+		for _, args := range [][]string{{"postfix", "-c", config, "check"}, {"postconf", "-c", config, "-n"}, {"postconf", "-c", config, "-M"}, {"postconf", "-c", config, "-P"}} {
+			cmd := exec.Command(args[0], args[1:]...)
+			var complaints bytes.Buffer
+			cmd.Stderr = &complaints
+			if err := cmd.Run(); err != nil || complaints.Len() > 0 {
+				t.Errorf("%s: %v: %s", strings.Join(args, " "), err, complaints.String())
+			}
+		}
+	}
+}
+
+// [C227] [C254] are the submission listener's.
+func TestSubmission(t *testing.T) {
+	h := shared.Alfa
+	c, err := shared.env.Dial("ALFA", "SUBMISSION_PORT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, want := code(c.Mail(h.Users[0].Address, nil)), "530 5.7.0"; got != want {
+		t.Errorf("MAIL without a login: got %q, want %q", got, want)
+	}
+	for _, keyword := range []string{"DSN", "SMTPUTF8", "CHUNKING"} {
+		if ok, _ := c.Extension(keyword); ok {
+			t.Errorf("%s is offered", keyword)
+		}
+	}
+	raw := awkward("submission")
+	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
+		From: h.Users[0].Address, To: []string{h.Alias}, Data: bytes.NewReader(raw),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	macros := <-shared.submission["alfa"]
+	for name, want := range map[string]string{
+		"{auth_authen}": h.Users[0].Address, "{daemon_name}": "ceralacca-submission", "{client_addr}": "127.0.0.1",
+	} {
+		if got := macros[name]; got != want {
+			t.Errorf("macro %s at MAIL: got %q, want %q", name, got, want)
+		}
+	}
+	for _, to := range h.AliasOf {
+		d := shared.agent["alfa"].await(t, to)
+		if got := after(t, d.data, "X-Ceralacca"); !bytes.Equal(got, raw) {
+			t.Errorf("at the agent for %s: got\n%q, want\n%q", to, got, raw)
+		}
+		if len(d.to) == 2 {
+			break // both in one transaction
+		}
+	}
+}
+
+func TestEnvelopeToAnotherProvider(t *testing.T) {
+	raw := awkward("to beta")
+	h := shared.Alfa
+	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
+		From: h.Users[0].Address, To: []string{shared.Beta.Users[0].Address}, Data: bytes.NewReader(raw),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d := shared.agent["beta"].await(t, shared.Beta.Users[0].Address)
+	if got := after(t, d.data, "Return-Path"); !bytes.Equal(got, sent(raw)) {
+		t.Errorf("at beta's agent: got\n%q, want\n%q", got, sent(raw))
+	}
+	if bytes.Contains(d.data, []byte("outside")) {
+		t.Error("the private header left the provider")
+	}
+	if !bytes.Contains(d.data, []byte("by mail.beta.example (Postfix) with ESMTPS id")) {
+		t.Errorf("no TLS between the providers:\n%s", d.data)
+	}
+	out, err := os.ReadFile(h.OutLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), "to=<"+shared.Beta.Users[0].Address+">") {
+		t.Error("the message did not pass the out instance")
+	}
+}
+
+func TestEnvelopeToOrdinaryDomainOfTheSameInstance(t *testing.T) {
+	raw := awkward("to ordinaria")
+	h, to := shared.Alfa, shared.Alfa.OrdinaryUsers[0]
+	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
+		From: h.Users[0].Address, To: []string{to.Address}, Data: bytes.NewReader(raw),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := after(t, inbox(t, "ALFA", to, "to ordinaria"), "Return-Path: <else")
+	if !bytes.Equal(got, sent(raw)) {
+		t.Errorf("in the mailbox: got\n%q, want\n%q", got, sent(raw))
+	}
+}
+
+func TestOrdinaryMailIsUntouched(t *testing.T) {
+	raw := []byte("X-Ceralacca: kept\r\nFrom: gino@gamma.example\r\nSubject: ordinary\r\n" +
+		"Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@gamma.example>\r\n\r\nhello\r\n")
+	to := shared.Alfa.OrdinaryUsers[1]
+	before := len(shared.submission["alfa"])
+	if err := shared.env.Submit("GAMMA", login(shared.Gamma.Users[0]), client.Mail{
+		From: shared.Gamma.Users[0].Address, To: []string{to.Address}, Data: bytes.NewReader(raw),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := after(t, inbox(t, "ALFA", to, "ordinary"), "X-Ceralacca"); !bytes.Equal(got, raw) {
+		t.Errorf("in the mailbox: got\n%q, want\n%q", got, raw)
+	}
+	if len(shared.submission["alfa"]) != before {
+		t.Error("ordinary mail passed the milter")
+	}
+}
+
+func TestRefusalsByListener(t *testing.T) {
+	for _, c := range []struct {
+		what, port, to, want string
+	}{
+		{"certified domain on the ordinary listener", "ORDINARY_MX_PORT", "mario@alfa.example", "550 5.7.1"},
+		{"internal domain on the ordinary listener", "ORDINARY_MX_PORT", "x@ceralacca.internal", "550 5.7.1"},
+		{"unknown ordinary mailbox", "ORDINARY_MX_PORT", "nobody@ordinaria.example", "550 5.1.1"},
+		{"unknown certified mailbox at the incoming point", "MX_PORT", "nobody@alfa.example", ""},
+		{"our ordinary domain at the incoming point: the milter answers", "MX_PORT", "olga@ordinaria.example", ""},
+		{"relaying through the incoming point", "MX_PORT", "gino@gamma.example", "554 5.7.1"},
+		{"subdomain of a certified domain", "MX_PORT", "mario@sub.alfa.example", "554 5.7.1"},
+		{"internal domain at the incoming point", "MX_PORT", "x@ceralacca.internal", "554 5.7.1"},
+	} {
+		s, err := shared.env.Dial("ALFA", c.port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Mail("gino@gamma.example", nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := code(s.Rcpt(c.to, nil)); got != c.want {
+			t.Errorf("%s: RCPT %s: got %q, want %q", c.what, c.to, got, c.want)
+		}
+		_ = s.Close()
+	}
+}
+
+func TestAlwaysBccDoesNotReachCertifiedMail(t *testing.T) {
+	h := shared.Alfa
+	setMain(t, h, "always_bcc="+h.OrdinaryUsers[2].Address)
+	defer setMain(t, h, "always_bcc=")
+	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
+		From: h.Users[0].Address, To: []string{h.Users[2].Address}, Data: strings.NewReader("Subject: certified, no copy\r\n\r\nx\r\n"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	shared.agent["alfa"].await(t, h.Users[2].Address)
+	if err := shared.env.Submit("GAMMA", login(shared.Gamma.Users[0]), client.Mail{
+		From: shared.Gamma.Users[0].Address, To: []string{h.OrdinaryUsers[1].Address}, Data: strings.NewReader("Subject: ordinary, copied\r\n\r\nx\r\n"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	inbox(t, "ALFA", h.OrdinaryUsers[2], "ordinary, copied")
+	list, err := shared.env.Fetch("ALFA", login(h.OrdinaryUsers[2]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 {
+		t.Errorf("copies: got %d, want the one of the ordinary message", len(list))
+	}
+}
+
+// setMain edits main.cf of a host's first instance and reloads it.
+func setMain(t *testing.T, h *lab.Host, setting string) {
+	t.Helper()
+	for _, args := range [][]string{{"postconf", "-c", h.PostfixConfig, "-e", setting}, {"postfix", "-c", h.PostfixConfig, "reload"}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+}
