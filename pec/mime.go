@@ -1,0 +1,125 @@
+package pec
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// media is a field such as Content-Type, taken apart.
+type media struct {
+	name   string            // in lower case
+	params map[string]string // by name in lower case; of repeated ones the first
+}
+
+// parseMedia reads the value of Content-Type or Content-Disposition. QUIRK: values with special characters that should
+// be quoted, stray semicolons and parameters without a value occur; what cannot be read is passed over.
+func parseMedia(value string) media {
+	name, rest, _ := strings.Cut(value, ";")
+	m := media{name: strings.ToLower(strings.TrimSpace(name)), params: map[string]string{}}
+	for rest != "" {
+		end := strings.IndexAny(rest, "=;")
+		if end < 0 {
+			break
+		}
+		key, separator := strings.ToLower(strings.TrimSpace(rest[:end])), rest[end]
+		rest = rest[end+1:]
+		if separator == ';' {
+			continue
+		}
+		var param string
+		param, rest = mediaValue(strings.TrimLeft(rest, " \t"))
+		if _, seen := m.params[key]; !seen && key != "" {
+			m.params[key] = param
+		}
+	}
+	return m
+}
+
+// mediaValue reads a value and what follows the semicolon after it.
+func mediaValue(s string) (value, rest string) {
+	if strings.HasPrefix(s, `"`) {
+		if content, n := unquote(s); n > 0 {
+			_, rest, _ = strings.Cut(s[n:], ";")
+			return content, rest
+		}
+	}
+	value, rest, _ = strings.Cut(s, ";")
+	return strings.TrimSpace(value), rest
+}
+
+// split finds the parts of a multipart body, each with its MIME header and without the line end that precedes the next
+// delimiter (RFC 2046, 5.1.1). It reads the body once and keeps none of it.
+func split(body Source, boundary string) ([]Source, error) {
+	s := splitter{body: body, delimiter: []byte("--" + boundary), start: -1}
+	r := bufio.NewReaderSize(reader(body), 32<<10)
+	whole := true // the next piece begins a line
+	for !s.closed {
+		piece, err := r.ReadSlice('\n')
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+		if whole && !errors.Is(err, bufio.ErrBufferFull) { // no delimiter is that long
+			s.line(piece)
+		}
+		s.offset += int64(len(piece))
+		s.keepEnd(piece)
+		whole = err == nil
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if len(s.parts) > maxParts {
+			return nil, fmt.Errorf("%w: over %d parts", ErrParts, maxParts)
+		}
+	}
+	if !s.closed {
+		return nil, fmt.Errorf("%w: no last delimiter", ErrParts)
+	}
+	return s.parts, nil
+}
+
+// splitter collects the parts of a body.
+type splitter struct {
+	body      Source
+	delimiter []byte
+	parts     []Source
+	offset    int64  // of the line
+	start     int64  // of the part; -1 before the first delimiter
+	before    int64  // how long the line end before offset is
+	tail      []byte // the last bytes before offset, at most two
+	closed    bool
+}
+
+// line looks at the beginning of a line.
+func (s *splitter) line(piece []byte) {
+	rest, found := bytes.CutPrefix(piece, s.delimiter)
+	if !found {
+		return
+	}
+	after, closing := bytes.CutPrefix(rest, []byte("--"))
+	if closing {
+		rest = after
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return // a longer line that begins in the same way
+	}
+	if s.start >= 0 {
+		end := max(s.offset-s.before, s.start)
+		s.parts = append(s.parts, Section(s.body, s.start, end-s.start))
+	}
+	s.start = s.offset + int64(len(piece))
+	s.closed = closing
+}
+
+// keepEnd remembers the line end, which may be cut in two by the reader's buffer.
+func (s *splitter) keepEnd(piece []byte) {
+	s.tail = append(s.tail, piece[max(0, len(piece)-2):]...)
+	s.tail = s.tail[max(0, len(s.tail)-2):]
+	s.before = int64(len(s.tail) - len(bytes.TrimRight(s.tail, "\r\n")))
+	if !bytes.HasSuffix(s.tail, []byte("\r\n")) {
+		s.before = min(s.before, 1)
+	}
+}
