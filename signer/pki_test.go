@@ -2,6 +2,8 @@ package signer
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -55,6 +57,19 @@ var rsaKey = func() func(testing.TB, string) *rsa.PrivateKey {
 	}
 }()
 
+// ecdsaKey makes a key fast, for authorities.
+func ecdsaKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// rsaAuthority is the name of an authority with an RSA key.
+const rsaAuthority = "RSA Root"
+
 // authority is a certification authority with its files.
 type authority struct {
 	cert   *x509.Certificate
@@ -64,7 +79,10 @@ type authority struct {
 
 func newAuthority(t testing.TB, name string, parent *authority, change ...func(*x509.Certificate)) *authority {
 	t.Helper()
-	a := &authority{key: rsaKey(t, "ca "+name), parent: parent}
+	a := &authority{key: ecdsaKey(t), parent: parent}
+	if name == rsaAuthority {
+		a.key = rsaKey(t, "authority")
+	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(int64(len(name)) + 1000),
 		Subject:               pkix.Name{Country: []string{"IT"}, Organization: []string{"Test"}, CommonName: name},

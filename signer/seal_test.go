@@ -365,3 +365,13 @@ func TestAKeyThatFailsSealsNothing(t *testing.T) {
 		t.Errorf("sealing when it is too late = %v, want %v", err, context.Canceled)
 	}
 }
+
+// opensslVerify asks OpenSSL what it thinks of a certificate.
+func opensslVerify(t testing.TB, caFile, certFile string) error {
+	t.Helper()
+	out, err := exec.Command("openssl", "verify", "-CAfile", caFile, "-crl_check", "-purpose", "smimesign", certFile).CombinedOutput()
+	if err != nil {
+		return errors.New(string(out))
+	}
+	return nil
+}
