@@ -82,6 +82,9 @@ const (
 // ProviderMailbox is the local part of the address that is the author of all a provider generates. [C053] [C078]
 const ProviderMailbox = "posta-certificata"
 
+// DirectoryBase is the value of "o" in the DN under which the directory lists all providers. [C207]
+const DirectoryBase = "postacert"
+
 // subjectPrefix of each kind; the original subject follows. One space after the colon. [C052] [C070] [C077] [C095]
 // [C128] [C137] [C146] [C162] [C180]
 var subjectPrefix = map[Kind]string{

@@ -1,0 +1,50 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// fileSource is a file of this host. It is not safe for concurrent use.
+type fileSource struct {
+	path       string
+	last, used fs.FileInfo // of the last fetch, and of what is in use
+}
+
+var _ source = (*fileSource)(nil)
+
+func (s *fileSource) fetch(context.Context) ([]byte, error) {
+	file, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s.last = info
+	if s.used != nil && os.SameFile(s.used, info) && s.used.ModTime().Equal(info.ModTime()) && s.used.Size() == info.Size() {
+		return nil, nil
+	}
+	return readLimited(file)
+}
+
+func (s *fileSource) accepted() { s.used = s.last }
+
+func readLimited(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("more than %d bytes", maxFile)
+	}
+	if len(data) == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return data, nil
+}
