@@ -73,6 +73,20 @@ func Sweep(dir string) error {
 	return os.RemoveAll(runtime)
 }
 
+// sweepStale removes the runtime folders of labs whose process was killed before it
+// could do so; their daemons ended with it.
+func sweepStale() {
+	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), runtimePrefix+"*")) // the pattern is well formed
+	for _, f := range folders {
+		if pid := pidIn(ownerFile(f)); pid > 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(f) // whoever starts the next lab tries again
+		}
+	}
+}
+
+// ownerFile holds the process id of the lab that a runtime folder belongs to.
+func ownerFile(runtime string) string { return filepath.Join(runtime, "owner.pid") }
+
 // runtimeFile is where a lab notes its runtime folder.
 func runtimeFile(dir string) string { return filepath.Join(dir, "runtime") }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,11 +143,15 @@ const longestSocket = "/alfa/out-queue/private/ceralacca-agent.xx"
 // makeRuntime makes the short folder under the temporary directory: a socket's path
 // has at most 107 bytes, and Postfix's user must be able to enter.
 func (l *Lab) makeRuntime() error {
+	sweepStale()
 	folder, err := os.MkdirTemp("", runtimePrefix)
 	if err != nil {
 		return err
 	}
 	l.runtime = folder
+	if err := os.WriteFile(ownerFile(folder), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return errors.Join(err, os.RemoveAll(folder))
+	}
 	if err := os.WriteFile(runtimeFile(l.options.Dir), []byte(folder+"\n"), 0o644); err != nil {
 		return errors.Join(err, os.RemoveAll(folder))
 	}
