@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/store"
@@ -55,10 +56,10 @@ const (
 	tableIdentifiers = "ledger.identifier"
 )
 
-// Append adds a record to the log, in the transaction of what it records. A record without time, event or identifier
-// is [ErrRecord].
+// Append adds a record to the log, in the transaction of what it records. A record without time, event or usable
+// identifier is [ErrRecord].
 func Append(tx store.Tx, r Record) error {
-	if r.Event == "" || r.Identifier == "" || r.Time.IsZero() {
+	if r.Event == "" || r.Identifier == "" || strings.ContainsRune(string(r.Identifier), 0) || r.Time.IsZero() {
 		return fmt.Errorf("%w: event %q of %q", ErrRecord, r.Event, r.Identifier)
 	}
 	r.Sequence = 0
