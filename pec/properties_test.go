@@ -249,7 +249,7 @@ func TestComposingAgainGivesTheSameBytes(t *testing.T) {
 			t.Errorf("%s differs", name)
 		}
 		for _, s := range a.Content { // sources can be read more than once
-			if content(t, s) != content(t, s) {
+			if first := content(t, s); content(t, s) != first {
 				t.Errorf("%s cannot be read again", name)
 			}
 		}
