@@ -115,7 +115,7 @@ func refusedBy(s mailbox.State) *refusal {
 // first. Errors are *refusal or temporary.
 func (w *work) intoMailbox(ctx context.Context, p parcel) error {
 	if p.again {
-		there, err := w.agent.o.Mailboxes.Holds(ctx, p.to, p.messageID, sameAs(p.digest))
+		there, err := w.isThere(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -127,6 +127,14 @@ func (w *work) intoMailbox(ctx context.Context, p parcel) error {
 		w.agent.o.Metrics.Count(metrics.Repeats, "mailbox")
 	}
 	return w.agent.lmtp(ctx, p)
+}
+
+// isThere looks for a parcel in its mailbox. What has no Message-ID cannot be looked up.
+func (w *work) isThere(ctx context.Context, p parcel) (bool, error) {
+	if p.messageID == "" {
+		return false, nil
+	}
+	return w.agent.o.Mailboxes.Holds(ctx, p.to, p.messageID, sameAs(p.digest))
 }
 
 // sameAs compares signed parts: what a mailbox holds has fields of Dovecot's above ours.
