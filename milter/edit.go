@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ceralacca/ceralacca/internal/transaction"
@@ -41,6 +42,33 @@ func (s *session) replace(ctx context.Context, e *wire.Edits, m *message, draft 
 	}
 	digest.Sum(r.Digest[:0])
 	return s.vouch(e, r)
+}
+
+// maxField is how long the value of a field may be: Postfix cuts a field at 60,000 bytes without a word.
+const maxField = 59000
+
+// overlong returns the name of a field that Postfix would cut, "" when there is none.
+func overlong(h pec.Header) string {
+	for _, f := range h {
+		if len(f.Value) >= maxField {
+			return f.Name
+		}
+	}
+	return ""
+}
+
+// cutSubject is an envelope whose own Subject fits: encoding made it longer than that of the original, which is inside,
+// whole. It is cut between two lines.
+func cutSubject(a *pec.Artefact) *pec.Artefact {
+	cut := *a
+	cut.Header = slices.Clone(a.Header)
+	for i, f := range cut.Header {
+		if strings.EqualFold(f.Name, "Subject") && len(f.Value) >= maxField {
+			f.Value = f.Value[:strings.LastIndex(f.Value[:maxField], "\r\n")]
+			cut.Header[i] = f
+		}
+	}
+	return &cut
 }
 
 // belowReceived is where the record goes: Postfix's own Received, which it writes on top of a message, is number 0.

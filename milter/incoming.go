@@ -159,7 +159,7 @@ func (s *incoming) wrap(ctx context.Context, e *wire.Edits, m *message, r *trans
 	if err != nil {
 		return fmt.Errorf("milter: compose: %w", err)
 	}
-	return s.replace(ctx, e, m, envelope, r)
+	return s.replace(ctx, e, m, cutSubject(envelope), r)
 }
 
 // ordinary says why ordinary mail is refused, nil when it is wrapped. One that names a service address is refused

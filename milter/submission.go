@@ -2,7 +2,7 @@ package milter
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -81,16 +81,29 @@ func (s *submission) end(ctx context.Context, macros wire.Macros, e *wire.Edits)
 	for _, one := range recipients {
 		r.Types = append(r.Types, one.Type)
 	}
+	if err := s.decide(ctx, e, m, r); err != nil {
+		return err
+	}
+	s.done(macros["i"], m, r)
+	return nil
+}
+
+// decide certifies the message, or rejects it. What the envelope would repeat at a length that Postfix cuts is a formal
+// fault like the same in the original.
+func (s *submission) decide(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record) error {
 	e.ChangeFrom(r.Sender.String(), "ENVID="+s.o.HMAC.EnvelopeID(r.ID))
 	if faults := s.faults(m); len(faults) > 0 {
-		err = s.reject(e, m, r, faults)
-	} else {
-		err = s.certify(ctx, e, m, r)
+		return s.reject(e, m, r, faults)
 	}
-	if err == nil {
-		s.done(macros["i"], m, r)
+	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
+	envelope, err := pec.ComposeTransport(provider, m.original(), s.data(m, r))
+	if err != nil {
+		return fmt.Errorf("milter: compose: %w", err)
 	}
-	return err
+	if name := overlong(envelope.Header); name != "" {
+		return s.reject(e, m, r, []policy.Fault{{Code: pec.FaultField, Detail: name}})
+	}
+	return s.certify(ctx, e, m, r, envelope)
 }
 
 func (s *submission) faults(m *message) []policy.Fault {
@@ -117,13 +130,8 @@ func (s *submission) reject(e *wire.Edits, m *message, r *transaction.Record, fa
 }
 
 // certify puts the transport envelope in the place of the message; its sender and recipients stay. [C025] [C086]
-func (s *submission) certify(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record) error {
+func (s *submission) certify(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record, envelope *pec.Artefact) error {
 	r.Verdict, r.Kind = transaction.VerdictEnvelope, pec.KindTransport
-	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
-	envelope, err := pec.ComposeTransport(provider, m.original(), s.data(m, r))
-	if err != nil {
-		return errors.Join(errors.New("milter: compose"), err)
-	}
 	e.AddRcpt(pec.AcceptanceMailbox + "@" + s.o.Config.Provider.InternalDomain)
 	return s.replace(ctx, e, m, envelope, r)
 }

@@ -81,9 +81,21 @@ func (p *Postfix) Log() string {
 	return string(text)
 }
 
-// Queued counts the messages in the queue.
-func (p *Postfix) Queued(t testing.TB) int {
+// Empty waits until the queue is empty, and fails the test when something stays or lies in the sink.
+func (p *Postfix) Empty(t testing.TB) {
 	t.Helper()
+	n := 0
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if n = p.queued(); n == 0 {
+			break
+		}
+	}
+	if n > 0 || !p.Sink.empty() {
+		t.Errorf("%d messages are queued and more may have arrived; want none", n)
+	}
+}
+
+func (p *Postfix) queued() int {
 	n := 0
 	for _, queue := range []string{"incoming", "active", "deferred", "maildrop", "hold"} {
 		_ = filepath.Walk(filepath.Join(p.dir, "spool", queue), func(_ string, info os.FileInfo, err error) error {

@@ -62,8 +62,8 @@ func (s *Sink) take() (Delivery, bool) {
 	return d, true
 }
 
-// Empty says whether nothing waits to be taken.
-func (s *Sink) Empty() bool {
+// empty says whether nothing waits to be taken.
+func (s *Sink) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.took) == 0
