@@ -114,7 +114,7 @@ func (d *Draft) checkFrom(cert *x509.Certificate) error {
 // multipart/signed nor a line end that somebody would rewrite.
 func (s *Sealed) digestContent(ctx context.Context, w io.Writer) error {
 	hash, scan := sha256.New(), multipart.NewScan(s.artefact.Boundary, 0)
-	buf := make([]byte, bufferSize)
+	buf := make([]byte, bufferFor(s.artefact.Content...))
 	for _, part := range s.artefact.Content {
 		err := stream(ctx, part, buf, func(p []byte) error {
 			_, _ = hash.Write(p) // a hash never fails

@@ -46,7 +46,7 @@ func (s *Sealed) WriteBody(w io.Writer) error {
 	if _, err := io.WriteString(w, s.opening()); err != nil {
 		return err
 	}
-	buf := make([]byte, bufferSize)
+	buf := make([]byte, bufferFor(s.artefact.Content...))
 	for _, part := range s.artefact.Content {
 		err := stream(context.Background(), part, buf, func(p []byte) error {
 			_, err := w.Write(p)

@@ -20,7 +20,7 @@ type splitter struct {
 
 // run keeps what is not settled yet at the front of the buffer, so that nothing is read twice.
 func (s *splitter) run() error {
-	buf := make([]byte, multipart.MaxUnsettled+bufferSize)
+	buf := make([]byte, multipart.MaxUnsettled+bufferFor(s.src))
 	kept := 0
 	for pos := int64(0); pos < s.src.Size(); {
 		n, err := readAt(s.src, buf[kept:], pos)

@@ -15,6 +15,15 @@ import (
 // hashing, small enough for eight messages at once.
 const bufferSize = 128 << 10
 
+// bufferFor returns a length of buffer that is no larger than what is read through it.
+func bufferFor(sources ...pec.Source) int {
+	largest := int64(0)
+	for _, src := range sources {
+		largest = max(largest, src.Size())
+	}
+	return int(min(bufferSize, largest))
+}
+
 // stream hands a stretch of a source to take, piece by piece in the same buffer; it stops when ctx ends.
 func stream(ctx context.Context, src pec.Source, buf []byte, take func([]byte) error) error {
 	for off := int64(0); off < src.Size(); {
@@ -55,7 +64,7 @@ func (e *readError) Unwrap() error { return e.err }
 // digestSource hashes the whole of a source.
 func digestSource(src pec.Source, algorithm crypto.Hash) ([]byte, error) {
 	h := algorithm.New()
-	err := stream(context.Background(), src, make([]byte, bufferSize), writeTo(h))
+	err := stream(context.Background(), src, make([]byte, bufferFor(src)), writeTo(h))
 	return h.Sum(nil), err
 }
 
