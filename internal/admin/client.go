@@ -64,7 +64,7 @@ func (c *Client) ask(ctx context.Context, path string, values url.Values, fn fun
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
 	if err != nil {
-		return fmt.Errorf("admin: %w", err)
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	defer response.Body.Close() // it was only read
 	if response.StatusCode != http.StatusOK {

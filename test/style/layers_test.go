@@ -15,7 +15,6 @@ var layerOf = [][]string{
 	{"policy", "signer", "internal/store", "internal/config", "internal/reply", "internal/mailbox",
 		"internal/transaction", "internal/metrics", "internal/fsx"},
 	{"internal/ledger", "internal/tracking", "internal/directory", "internal/effect", "internal/admin", "plugins"},
-	{"internal/inspect"},
 	{"milter", "lda"},
 	{"internal/app", "internal/examine"},
 	{"cmd"},
