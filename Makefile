@@ -25,7 +25,7 @@ lab-down: ## end the lab; nothing of it stays
 
 .PHONY: demo
 demo: deps build ## a certified exchange from end to end
-	go run ./deploy/lab/demo
+	go run ./deploy/lab/demo bin/ceralacca .demo
 
 .PHONY: test
 test: deps ## all tests, on real servers (as root); a summary at the end

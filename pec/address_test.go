@@ -72,7 +72,7 @@ func TestAddressesAreComparedFolded(t *testing.T) {
 }
 
 func TestParseAddressList(t *testing.T) {
-	conformance.Covers(t, "C043")
+	conformance.Covers(t, "C043", "C261")
 	for _, tt := range []struct {
 		raw  string
 		want []string
@@ -86,6 +86,8 @@ func TestParseAddressList(t *testing.T) {
 		{raw: `(b@x.it) a@x.it`, want: []string{"a@x.it"}},
 		{raw: "=?UTF-8?Q?Mario_=C3=A8?= <a@x.it>", want: []string{"a@x.it"}},
 		{raw: "Office: a@x.it, B <b@x.it>; , c@x.it", want: []string{"a@x.it", "b@x.it", "c@x.it"}},
+		{raw: "posta-certificata@pec.aruba.it", want: []string{"posta-certificata@pec.aruba.it"}},
+		{raw: "Posta Certificata Legalmail <posta-certificata@legalmail.it>", want: []string{"posta-certificata@legalmail.it"}},
 		{raw: "undisclosed-recipients:;"},
 		{raw: "   "},
 		{raw: ""},

@@ -13,6 +13,8 @@ var ErrAddressList = errors.New("no address in the list")
 // for an address counts, never what stands in a name or a comment. Entries that are no plain address are passed over;
 // when all are, the error is ErrAddressList. An empty value and an empty group are no addresses and no error.
 //
+// A provider's own address may thus stand bare or after a display name. [C043] [C261]
+//
 // QUIRK: real traffic has unbalanced quotes and parentheses, names that are addresses, and a stray > or backslash after
 // an address; all are read for what they are meant to be.
 func ParseAddressList(raw string) ([]Address, error) {

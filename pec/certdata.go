@@ -45,7 +45,7 @@ const (
 	zoneFormat = "-0700"
 )
 
-// legalErrors are the error codes that each kind may carry. [C199] [C200]
+// legalErrors are the error codes that each kind may carry. [C055] [C065] [C085] [C130] [C163] [C181] [C199] [C200]
 var legalErrors = map[Kind][]ErrorCode{
 	KindTransport:      {ErrorNone},
 	KindAcceptance:     {ErrorNone},
@@ -132,7 +132,7 @@ func (c *CertData) checkKind() error {
 	asks := c.Kind == KindTransport || c.Kind == KindDelivery
 	single := asks && c.Kind != KindTransport || c.Kind == KindNonDelivery || c.Kind == KindTimeout || c.Kind == KindVirusDetection
 	switch {
-	case asks != (c.Receipt != "") || asks && !slices.Contains(receiptKinds, c.Receipt): // [C205]
+	case asks != (c.Receipt != "") || asks && !slices.Contains(receiptKinds, c.Receipt): // [C073] [C085] [C205]
 		return fmt.Errorf("%w: receipt %q in %s", ErrCertData, c.Receipt, c.Kind)
 	case single != (c.Delivery != nil) || single && c.Delivery.IsZero(): // [C206]
 		return fmt.Errorf("%w: %s and the one recipient do not agree", ErrCertData, c.Kind)

@@ -198,6 +198,10 @@ func (d *certDataXML) optional(c *CertData) error {
 		}
 		c.Taken = append(c.Taken, a)
 	}
+	// QUIRK: virus notices of 2006 and 2007 name their recipient as if it were taken in charge. [C149]
+	if c.Kind == KindVirusDetection && c.Delivery == nil && len(c.Taken) == 1 {
+		c.Delivery, c.Taken = &c.Taken[0], nil
+	}
 	return nil
 }
 

@@ -260,6 +260,15 @@ func TestParseCertDataTolerates(t *testing.T) {
 	}
 }
 
+func TestVirusNoticeMayNameItsRecipientInEitherWay(t *testing.T) {
+	conformance.Covers(t, "C149")
+	document := encoded(t, certData(t, KindVirusDetection))
+	c, err := ParseCertData([]byte(strings.ReplaceAll(document, "consegna>", "ricezione>")))
+	if err != nil || c.Delivery == nil || c.Delivery.String() != "anna@beta.example" || c.Taken != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestParseCertDataRefuses(t *testing.T) {
 	conformance.Covers(t, "C114", "C198", "C199", "C200", "C201", "C202")
 	document := encoded(t, certData(t, KindDelivery))

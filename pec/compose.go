@@ -80,7 +80,8 @@ func message(h Header, body Source) []Source {
 }
 
 // ComposeAnomaly makes the anomaly envelope of a message as it was received. It has a text and the message, nothing
-// else, and the message's own Message-ID; when that has none, neither has the envelope. [C132] [C133] [C134] [C140]
+// else, and the message's own Message-ID; when that has none, neither has the envelope. It is signed like all others.
+// [C132] [C133] [C134] [C140] [C142]
 func ComposeAnomaly(p Provider, o Original, a Anomaly) (*Artefact, error) {
 	if p.Address.IsZero() || a.ID == "" || a.Reason == "" || a.Time.IsZero() {
 		return nil, fmt.Errorf("%w: an anomaly envelope without provider, id, reason or time", ErrCompose)
@@ -125,8 +126,9 @@ func anomalySender(original Header, sender Address) string {
 }
 
 // ComposeNotification makes a receipt or notice. It is addressed to one user, or to the service mailbox of a provider,
-// never to what Reply-To says; the original is in complete delivery receipts only. Errors are ErrCompose and
-// ErrCertData. [C009] [C010] [C056]
+// never to what Reply-To says; it has the few fields that say what it is, a text, certification data of the same
+// content, and the original in complete delivery receipts only. Errors are ErrCompose and ErrCertData.
+// [C009] [C010] [C015] [C028] [C056] [C057] [C059] [C066] [C071] [C096] [C099] [C147] [C150] [C167]
 func ComposeNotification(p Provider, n Notification) (*Artefact, error) {
 	if err := n.check(p); err != nil {
 		return nil, err
@@ -206,7 +208,7 @@ func (n *Notification) header(p Provider, id string) *builder {
 	b.reference(c.MessageID)
 	b.date(c.Time)
 	b.subject(prefix, c.Subject)
-	b.add("From", p.Address.String()) // [C053]
+	b.add("From", p.Address.String()) // [C004] [C053]
 	b.add("To", n.To.String())        // [C009]
 	b.add("Message-ID", id)
 	return b

@@ -27,7 +27,7 @@ var (
 
 // ReadHeader reads the header section at the beginning of src, of at most limit bytes, and returns the offset of the
 // body, after the empty line. A line that is neither a field nor a continuation is ErrHeader. Lines may end in LF
-// alone. Without an empty line all of src is header.
+// alone. Without an empty line all of src is header. Fields that nobody knows are fields like others. [C260]
 func ReadHeader(src Source, limit int) (h Header, body int64, err error) {
 	r := bufio.NewReader(io.LimitReader(reader(src), int64(limit)+1))
 	var field []byte // the field so far, with its line ends

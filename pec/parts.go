@@ -29,7 +29,8 @@ const (
 
 // ReadParts takes the signed multipart/mixed apart. Only its direct children count, so that a message within the
 // original cannot speak for the envelope; they are known by their names, stand in any order and have any encoding, and
-// two of one name are refused. Errors are ErrParts, ErrHeader and those of reading content. [C190] [C259]
+// two of one name are refused. Nothing ever looks into the text. Errors are ErrParts, ErrHeader and those of reading
+// content. [C058] [C190] [C259]
 func ReadParts(content Source) (*Parts, error) {
 	header, start, err := ReadHeader(content, maxPartHeader)
 	if err != nil {

@@ -77,7 +77,7 @@ func mixed(contentType, boundary string, parts ...string) string {
 }
 
 func TestReadPartsOfOthers(t *testing.T) {
-	conformance.Covers(t, "C190", "C259")
+	conformance.Covers(t, "C057", "C058", "C190", "C259")
 	document := encoded(t, certData(t, KindTransport))
 	const (
 		text = "Content-Type: text/plain\r\n\r\nTesto"

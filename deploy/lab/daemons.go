@@ -70,7 +70,11 @@ func (l *Lab) toml(h *Host) string {
 	}
 	set := func(key, value string) string { return fmt.Sprintf("%s = %q", key, value) }
 	list := func(key string, items ...string) string {
-		return fmt.Sprintf("%s = [%q]", key, strings.Join(items, `", "`))
+		quoted := make([]string, len(items))
+		for i, item := range items {
+			quoted[i] = fmt.Sprintf("%q", item)
+		}
+		return fmt.Sprintf("%s = [%s]", key, strings.Join(quoted, ", "))
 	}
 	section("provider", set("name", h.Provider), set("address", h.PECAddress), set("service_mailbox", h.ServiceUser.Address),
 		list("domains", h.Domain), set("internal_domain", internalDomain))

@@ -194,7 +194,7 @@ func TestCheckFilesLooksAtEveryFileAndSaysWhatIsWrong(t *testing.T) {
 	c := parse(t, strings.Replace(good(t), `crl = "/c/crl.pem"`, `crl = ["/c/one", "/c/crl.pem"]`, 1))
 	got := c.CheckFiles(look)
 	want := `test.toml:9:1: key.key: /c/key.pem: open to group or others; write its mode: chmod 0600 /c/key.pem
-test.toml:11:1: key.crl: open /c/crl.pem: file does not exist; write the path of a file that is there and can be read
+test.toml:11:1: key.crl: open /c/crl.pem: file does not exist; write the path of what is there and can be read
 test.toml:42:1: hmac.key: /c/hmac: owned by another user; write its owner: chown root /c/hmac, or the user of the daemon`
 	if diff := cmp.Diff(want, got.Error()); diff != "" {
 		t.Errorf("CheckFiles (-want +got):\n%s", diff)
@@ -202,7 +202,7 @@ test.toml:42:1: hmac.key: /c/hmac: owned by another user; write its owner: chown
 	kinds := map[string]FileKind{
 		"/c/cert.pem": FilePublic, "/c/key.pem": FileSecret, "/c/ca.pem": FilePublic, "/c/one": FilePublic,
 		"/c/crl.pem": FilePublic, "/c/dir.p7m": FilePublic, "/c/signer.pem": FilePublic, "/c/out.pem": FilePublic,
-		"/c/out.key": FileSecret, "/c/out-ca.pem": FilePublic, "/c/master": FileSecret, "/c/hmac": FileSecret,
+		"/c/out.key": FileSecret, "/c/out-ca.pem": FilePublic, "/c/master": FileSecret, "/c/hmac": FileSecret, "/q": FileFolder,
 	}
 	if diff := cmp.Diff(kinds, looked); diff != "" {
 		t.Errorf("looked at (-want +got):\n%s", diff)
@@ -223,7 +223,7 @@ func TestLook(t *testing.T) {
 		want error
 	}{
 		{file, FilePublic, nil}, {file, FileSecret, secret.ErrMode}, {file + "2", FilePublic, fs.ErrNotExist},
-		{file + "2", FileSecret, fs.ErrNotExist}, {filepath.Dir(file), FilePublic, secret.ErrNotRegular},
+		{file, FileFolder, ErrNotFolder}, {filepath.Dir(file), FileFolder, nil}, {file + "2", FileSecret, fs.ErrNotExist}, {filepath.Dir(file), FilePublic, secret.ErrNotRegular},
 	} {
 		if err := Look(test.path, test.kind); !errors.Is(err, test.want) {
 			t.Errorf("Look(%q, %d) = %v; want %v", test.path, test.kind, err, test.want)

@@ -23,7 +23,7 @@ func (f Fault) String() string {
 // oneLine keeps what a file holds from breaking a line or steering a terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if control(r) {
 			return ' '
 		}
 		return r

@@ -17,7 +17,11 @@ type FileKind int
 const (
 	FilePublic FileKind = iota + 1 // a regular file that can be read
 	FileSecret                     // the same, closed to group and others and owned by root or the daemon's user
+	FileFolder                     // a folder
 )
+
+// ErrNotFolder says that there is something other than a folder.
+var ErrNotFolder = errors.New("not a folder")
 
 // CheckFiles looks at the files that must be there before a daemon starts, and returns what is wrong with them in the
 // order of the configuration. How to look is look's business; [Look] looks on this host.
@@ -50,8 +54,10 @@ func (c *Config) fileFault(section, key, path string, err error) Fault {
 		return c.doc.fault(section, key, what, "its mode: chmod 0600 "+path)
 	case errors.Is(err, secret.ErrOwner):
 		return c.doc.fault(section, key, what, "its owner: chown root "+path+", or the user of the daemon")
+	case errors.Is(err, ErrNotFolder):
+		return c.doc.fault(section, key, what, "the path of a folder")
 	default:
-		return c.doc.fault(section, key, what, "the path of a file that is there and can be read")
+		return c.doc.fault(section, key, what, "the path of what is there and can be read")
 	}
 }
 
@@ -73,6 +79,12 @@ func Look(path string, kind FileKind) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
+	}
+	if kind == FileFolder {
+		if !info.IsDir() {
+			return &fs.PathError{Op: "open", Path: path, Err: ErrNotFolder}
+		}
+		return nil
 	}
 	if !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "open", Path: path, Err: secret.ErrNotRegular}

@@ -153,7 +153,7 @@ func agentKeys(a *Agent) []key {
 			doc: "Its private key."},
 		{name: "out_ca", value: path(&a.OutCA), sample: `"/etc/ceralacca/out-ca.pem"`, file: FilePublic,
 			doc: "The authority of that listener's certificate."},
-		{name: "queue_directory", value: paths(&a.QueueDirectory), sample: `["/var/spool/postfix"]`,
+		{name: "queue_directory", value: paths(&a.QueueDirectory), sample: `["/var/spool/postfix"]`, file: FileFolder,
 			doc: "The queues of the Postfix instances that deliver to the agent: their file systems are flushed before " +
 				"the first effect of a transaction."},
 		{name: "state", value: path(&a.State), sample: `"/var/lib/ceralacca"`,

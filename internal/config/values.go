@@ -98,13 +98,15 @@ func text(field *string) value {
 		if strings.TrimSpace(s) == "" {
 			return "is empty"
 		}
-		if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		if strings.ContainsFunc(s, control) {
 			return "has a control character"
 		}
 		*field = s
 		return ""
 	})
 }
+
+func control(r rune) bool { return r < ' ' || r == 0x7f }
 
 func choice(field *string, allowed ...string) value {
 	return ofString("`"+strings.Join(allowed, "` or `")+"`", func(s string) string {
@@ -162,7 +164,7 @@ func domain(field *string) value {
 func domains(field *[]string) value { return ofStrings("domains", field, cleanDomain) }
 
 func cleanPath(s string) (clean, wrong string) {
-	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
+	if !filepath.IsAbs(s) || strings.ContainsFunc(s, control) {
 		return "", fmt.Sprintf("has %q, not an absolute path", s)
 	}
 	return filepath.Clean(s), ""
@@ -215,7 +217,7 @@ const maxSocket = 107
 
 func parseSocket(s string) (e Endpoint, wrong string) {
 	rest, ok := strings.CutPrefix(s, "unix:")
-	if !ok || !filepath.IsAbs(rest) || strings.ContainsRune(rest, 0) {
+	if !ok || !filepath.IsAbs(rest) || strings.ContainsFunc(rest, control) {
 		return e, fmt.Sprintf("is %q, not unix: and an absolute path", s)
 	}
 	if len(rest) > maxSocket {

@@ -120,7 +120,7 @@ func (c *Claim) Forget() {
 
 // remember keeps the first instants of the keys that have no row, if there are any.
 func (c *Claim) remember(ctx context.Context, keys []Key) error {
-	fresh := slices.DeleteFunc(keys, func(key Key) bool { return c.row(key).State != "" })
+	fresh := slices.DeleteFunc(slices.Clone(keys), func(key Key) bool { return c.row(key).State != "" })
 	if len(fresh) == 0 {
 		return nil
 	}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/examine"
+)
+
+type verifyCommand struct {
+	Files     []string   `arg:"" name:"file" help:"Messages, as saved from a mail program."`
+	CA        string     `name:"ca" help:"PEM file with the certificates of the authorities to trust."`
+	CRL       string     `name:"crl" help:"Revocation list, PEM or DER."`
+	Directory string     `help:"The signed directory of the providers (igpec.ldif.p7m)."`
+	At        *time.Time `help:"Judge as of this instant (RFC 3339) instead of the one the message states."`
+	JSON      bool       `name:"json" help:"One JSON object per file, in the order of the arguments."`
+}
+
+// Help implements kong's HelpProvider.
+func (verifyCommand) Help() string {
+	return "Exit code 0: every file holds; 1: one does not (an ordinary message does not); 2: one cannot be read.\n\n" +
+		"Example:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml"
+}
+
+// Run reports on every file before it judges.
+func (c verifyCommand) Run(s *streams) error {
+	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, At: c.At})
+	if err != nil {
+		return usageError{err}
+	}
+	wrong, unreadable := false, false
+	for _, file := range c.Files {
+		r := examiner.File(file)
+		wrong, unreadable = wrong || !r.OK, unreadable || r.Error != ""
+		if err := printReport(s, r, c.JSON); err != nil {
+			return usageError{err}
+		}
+	}
+	switch {
+	case unreadable:
+		return usageError{fmt.Errorf("not every file could be read")}
+	case wrong:
+		return errWrong
+	}
+	return nil
+}
+
+func printReport(s *streams, r *examine.Report, asJSON bool) error {
+	if !asJSON {
+		_, err := fmt.Fprint(s.out, r.Text())
+		return err
+	}
+	line, err := json.Marshal(r.JSON())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s\n", line)
+	return err
+}

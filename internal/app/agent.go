@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ceralacca/ceralacca/internal/admin"
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/fsx"
+	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/lda"
+)
+
+// Agent runs the delivery point until ctx ends; then it finishes what is in hand.
+func Agent(ctx context.Context, path string, d Deps) error {
+	p, err := load(ctx, path, d, true)
+	if err != nil {
+		return err
+	}
+	w := &agentWorld{deps: d, metrics: metrics.New()}
+	w.parts.Store(p)
+	if err := w.open(p.config); err != nil {
+		return err
+	}
+	defer w.close()
+	agent, err := lda.New(w.options())
+	if err != nil {
+		return err
+	}
+	watching := newWatcher(ctx, d)
+	watching.start(p)
+	defer watching.stop()
+	go reloads(ctx, d, func() error {
+		fresh, err := load(ctx, path, d, true)
+		if err != nil {
+			return err
+		}
+		if err := agent.Reload(fresh.config, fresh.key); err != nil {
+			return err
+		}
+		w.parts.Store(fresh)
+		watching.start(fresh)
+		return nil
+	})
+	return w.serve(ctx, agent)
+}
+
+// agentWorld is what the agent has open.
+type agentWorld struct {
+	deps    Deps
+	metrics *metrics.Metrics
+	parts   atomic.Pointer[parts]
+	store   store.Store
+	syncer  *fsx.Syncer
+}
+
+// open opens the store, whose only opener the agent is, and the file systems of the queues.
+func (w *agentWorld) open(c *config.Config) error {
+	if err := fsx.Folder(c.Agent.State, 0o700); err != nil {
+		return err
+	}
+	var options []fsx.SyncerOption
+	if w.deps.Syncfs != nil {
+		options = append(options, fsx.SystemCall(w.deps.Syncfs))
+	}
+	var err error
+	if w.syncer, err = fsx.NewSyncer(c.Agent.QueueDirectory, options...); err != nil {
+		return err
+	}
+	w.store, err = store.Open(StoreFile(c), store.OnCommit(func(updates int) {
+		w.metrics.Count(metrics.Commits, "all")
+		w.metrics.Add(metrics.Updates, "all", updates)
+	}))
+	if err != nil {
+		return errors.Join(err, w.syncer.Close())
+	}
+	return nil
+}
+
+func (w *agentWorld) close() {
+	if err := errors.Join(w.store.Close(), w.syncer.Close()); err != nil {
+		w.deps.Log.Error("closing the store", slog.Any("error", err))
+	}
+}
+
+func (w *agentWorld) options() lda.Options {
+	p, d := w.parts.Load(), w.deps
+	return lda.Options{
+		Config: p.config, Key: p.key, HMAC: p.hmac, Mailboxes: p.mailboxes,
+		Directory: func() lda.Directory { return w.parts.Load().directory.Current() },
+		Store:     w.store, Register: effect.New(w.store, d.Clock, d.Probe), Syncer: w.syncer,
+		Clock: d.Clock, Log: d.Log, Metrics: w.metrics, Spool: spool(),
+	}
+}
+
+// spool is where long messages lie while they are in hand, in files without a name: a folder on disk.
+func spool() string {
+	if dir := os.Getenv("TMPDIR"); dir != "" {
+		return dir
+	}
+	return "/var/tmp"
+}
+
+// serve runs all doors of the agent; when one fails all end.
+func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := w.parts.Load().config
+	questions, err := admin.Listen(c.Agent.AdminSocket.Address)
+	if err != nil {
+		return err
+	}
+	doors := []func() error{
+		func() error { return agent.Serve(ctx) },
+		func() error {
+			return admin.Serve(ctx, questions, newRecords(w.store, w.deps.Clock, c), w.deps.Log)
+		},
+	}
+	if c.Agent.Metrics != "" {
+		scrapes, err := metrics.Listen(c.Agent.Metrics)
+		if err != nil {
+			return errors.Join(err, questions.Close())
+		}
+		doors = append(doors, func() error { return w.metrics.Serve(ctx, scrapes) })
+	}
+	w.deps.Log.Info("agent started", slog.String("provider", c.Provider.Name))
+	failures := make([]error, len(doors))
+	var running sync.WaitGroup
+	for i, door := range doors {
+		running.Go(func() {
+			defer cancel()
+			failures[i] = door()
+		})
+	}
+	running.Wait()
+	return errors.Join(failures...)
+}

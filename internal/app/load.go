@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/directory"
+	"github.com/ceralacca/ceralacca/internal/mailbox"
+	"github.com/ceralacca/ceralacca/internal/secret"
+	"github.com/ceralacca/ceralacca/internal/transaction"
+	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// trustEvery is how often the files of authorities and revocation lists are looked at. [C113]
+const trustEvery = time.Minute
+
+// parts are what both daemons load from a configuration.
+type parts struct {
+	config    *config.Config
+	senders   config.SenderMap
+	key       signer.Key
+	hmac      transaction.Key
+	trust     *signer.Trust
+	directory *directory.Loader
+	mailboxes *mailbox.Mailboxes
+}
+
+// load reads the configuration and all that it names; what is configured and missing is an error. One of the daemons,
+// the agent, keeps the accepted versions of the directory.
+func load(ctx context.Context, path string, d Deps, keepDirectory bool) (*parts, error) {
+	conf, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if faults := conf.CheckFiles(config.Look); len(faults) > 0 {
+		return nil, faults
+	}
+	for _, w := range conf.Warnings() {
+		d.Log.Warn(w.String())
+	}
+	keep := ""
+	if keepDirectory {
+		keep = filepath.Join(conf.Agent.State, "directory")
+	}
+	p := &parts{config: conf}
+	if err := p.loadKeys(d); err != nil {
+		return nil, err
+	}
+	if conf.Submission.SenderMap != "" {
+		if p.senders, err = config.LoadSenderMap(conf.Submission.SenderMap); err != nil {
+			return nil, err
+		}
+	}
+	if p.directory, err = directory.Load(ctx, directoryOptions(conf, keep, d)); err != nil {
+		return nil, err
+	}
+	if p.mailboxes, err = newMailboxes(conf); err != nil {
+		return nil, err
+	}
+	return p, p.checkSelf()
+}
+
+func directoryOptions(c *config.Config, keep string, d Deps) directory.Options {
+	return directory.Options{
+		File: c.Directory.File, URL: c.Directory.URL, URLCA: c.Directory.URLCA,
+		ClientCert: c.Directory.ClientCert, ClientKey: c.Directory.ClientKey, SignerCA: c.Directory.SignerCA,
+		Every: c.Directory.CheckEvery, Keep: keep, Clock: d.Clock, Log: d.Log,
+	}
+}
+
+// maxPassword is the longest master password, in bytes.
+const maxPassword = 1024
+
+func newMailboxes(c *config.Config) (*mailbox.Mailboxes, error) {
+	password, err := secret.Read(c.Dovecot.MasterPassword, maxPassword)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := certificatePool(c.Dovecot.IMAPCA)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(c.Dovecot.IMAP)
+	if err != nil {
+		return nil, err
+	}
+	return mailbox.New(mailbox.Options{
+		UserDB: c.Dovecot.UserdbSocket.Address, Maps: c.Incoming.AliasMaps,
+		IMAP: mailbox.IMAP{
+			Network: "tcp", Address: c.Dovecot.IMAP,
+			TLS:    &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12},
+			Master: c.Dovecot.MasterUser, Password: strings.TrimRight(string(password), "\r\n"),
+		},
+	}), nil
+}
+
+// certificatePool reads authorities; nil, the system's, when path is empty.
+func certificatePool(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s: no certificate in PEM form is in it", path)
+	}
+	return pool, nil
+}
+
+// loadKeys loads what signs and what is trusted, and checks that the certificate is ours and good today. [C003]
+func (p *parts) loadKeys(d Deps) error {
+	var err error
+	if p.key, err = signer.LoadKey(p.config.Key.Cert, p.config.Key.Key); err != nil {
+		return err
+	}
+	if err := signer.CheckProfile(p.key.Certificates()[0], p.provider(), d.Clock.Now()); err != nil {
+		return fmt.Errorf("%s: %w", p.config.Key.Cert, err)
+	}
+	if p.hmac, err = transaction.LoadKey(p.config.HMAC.Key); err != nil {
+		return err
+	}
+	p.trust, err = signer.NewTrust(signer.TrustFiles{CA: p.config.Key.CA, CRLs: p.config.Key.CRL}, d.Log)
+	if err != nil {
+		return err
+	}
+	return p.trust.Check(p.key.Certificates()[0], nil, d.Clock.Now())
+}
+
+func (p *parts) provider() pec.Provider {
+	return pec.Provider{Name: p.config.Provider.Name, Address: p.config.Provider.Address}
+}
+
+// checkSelf asks that the directory knows us as we know ourselves: others verify our messages by it. [C185]
+func (p *parts) checkSelf() error {
+	snapshot := p.directory.Current()
+	record, ok := snapshot.ByCertificate(p.key.Certificates()[0])
+	if !ok {
+		return errors.New("the directory does not have our certificate: no other provider would accept what we sign")
+	}
+	for _, domain := range p.config.Provider.Domains {
+		if !record.Manages(domain) {
+			return fmt.Errorf("the directory does not give us the domain %s: remove it from [provider] domains, or publish it", domain)
+		}
+	}
+	if record.MailReceipt.Fold() != p.config.Provider.ServiceMailbox.Fold() {
+		return fmt.Errorf("the directory says that our service mailbox is %s, [provider] service_mailbox says %s",
+			record.MailReceipt, p.config.Provider.ServiceMailbox)
+	}
+	return nil
+}
+
+func (p *parts) verifier() *signer.Verifier {
+	return &signer.Verifier{Trust: p.trust, Directory: func() signer.Directory { return p.directory.Current() }}
+}
+
+// watch keeps directory and trust fresh until ctx ends. What goes wrong is logged; what was good stays.
+func (p *parts) watch(ctx context.Context, d Deps) {
+	go func() { _ = p.directory.Run(ctx) }() // ends with ctx, and logs what goes wrong
+	for d.Clock.Sleep(ctx, trustEvery) == nil {
+		changed, err := p.trust.Refresh()
+		if err != nil {
+			d.Log.Error("authorities or revocation lists cannot be read; the old ones stay", slog.Any("error", err))
+		}
+		if changed && err == nil {
+			d.Log.Info("authorities and revocation lists were read again")
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/admin"
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// StoreFile is the path of the agent's store.
+func StoreFile(c *config.Config) string { return filepath.Join(c.Agent.State, "ceralacca.db") }
+
+// records answers questions from a store, of the running agent or opened by a command.
+type records struct {
+	store store.Store
+	clock clock.Clock
+	ours  func(domain string) bool
+}
+
+var _ admin.Questions = (*records)(nil)
+
+func newRecords(s store.Store, c clock.Clock, conf *config.Config) *records {
+	return &records{s, c, func(domain string) bool {
+		return slices.Contains(conf.Provider.Domains, strings.ToLower(domain))
+	}}
+}
+
+// Log implements admin.Questions. It collects first: a slow reader must not hold a transaction of the store.
+func (r *records) Log(ctx context.Context, id string, fn func(json.RawMessage) error) error {
+	var lines []json.RawMessage
+	err := r.store.View(ctx, func(tx store.Tx) error {
+		return ledger.Read(tx, pec.Identifier(id), func(record ledger.Record) error { return appendLine(&lines, record) })
+	})
+	return handOn(lines, err, fn)
+}
+
+// Audit implements admin.Questions.
+func (r *records) Audit(ctx context.Context, grace time.Duration, fn func(json.RawMessage) error) error {
+	var lines []json.RawMessage
+	err := r.store.View(ctx, func(tx store.Tx) error {
+		audit := ledger.Audit{Ours: r.ours, Settled: r.clock.Now().Add(-grace)}
+		findings, err := audit.Run(tx)
+		for _, f := range findings {
+			err = errors.Join(err, appendLine(&lines, f))
+		}
+		return err
+	})
+	return handOn(lines, err, fn)
+}
+
+// Undelivered implements admin.Questions.
+func (r *records) Undelivered(ctx context.Context, fn func(json.RawMessage) error) error {
+	var lines []json.RawMessage
+	err := r.store.View(ctx, func(tx store.Tx) error {
+		return tracking.Undelivered(tx, func(d tracking.Due) error { return appendLine(&lines, d) })
+	})
+	return handOn(lines, err, fn)
+}
+
+func appendLine(lines *[]json.RawMessage, v any) error {
+	line, err := json.Marshal(v)
+	*lines = append(*lines, line)
+	return err
+}
+
+func handOn(lines []json.RawMessage, err error, fn func(json.RawMessage) error) error {
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
+		if err := fn(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ask returns who can answer questions about the agent of a configuration: the agent itself when it runs, else its
+// store, opened for reading. The caller closes it.
+func Ask(ctx context.Context, c *config.Config) (q admin.Questions, closeIt func(), err error) {
+	client := admin.NewClient(c.Agent.AdminSocket.Address)
+	err = client.Undelivered(ctx, func(json.RawMessage) error { return nil })
+	if err == nil {
+		return client, func() {}, nil
+	}
+	if !errors.Is(err, admin.ErrNotRunning) {
+		return nil, nil, err
+	}
+	s, err := store.OpenReadOnly(StoreFile(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	return newRecords(s, clock.System{}, c), func() { _ = s.Close() }, nil
+}

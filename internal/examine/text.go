@@ -1,0 +1,63 @@
+package examine
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/textproto"
+	"strings"
+
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// readText returns the decoded text of a readable part: of the part itself, or of all parts of a multipart/alternative.
+// It reads at most limit bytes, and does not care about character sets: what is looked for is ASCII.
+func readText(part pec.Source, limit int64) (string, error) {
+	in := bufio.NewReader(io.NewSectionReader(part, 0, min(limit, part.Size())))
+	header, err := textproto.NewReader(in).ReadMIMEHeader()
+	if err != nil {
+		return "", err
+	}
+	return decodeText(header, in, 3)
+}
+
+func decodeText(header textproto.MIMEHeader, body io.Reader, depth int) (string, error) {
+	kind, params, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil || !strings.HasPrefix(kind, "multipart/") {
+		return decodeBody(header.Get("Content-Transfer-Encoding"), body)
+	}
+	if depth == 0 {
+		return "", errors.New("the readable part is nested too deep")
+	}
+	var all strings.Builder
+	parts := multipart.NewReader(body, params["boundary"])
+	for {
+		p, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return all.String(), nil
+		}
+		if err != nil {
+			return all.String(), err
+		}
+		text, err := decodeText(p.Header, p, depth-1)
+		if err != nil {
+			return all.String(), err
+		}
+		all.WriteString(text + "\n")
+	}
+}
+
+func decodeBody(encoding string, body io.Reader) (string, error) {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	}
+	text, err := io.ReadAll(body)
+	return string(text), err
+}

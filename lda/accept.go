@@ -1,0 +1,52 @@
+package lda
+
+import (
+	"context"
+
+	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// accept issues the acceptance receipt, before any other effect of the transaction. Every presentation of the envelope
+// carries all that it needs, so that each of them does it if none did. Its instant is that of the envelope: both are of
+// one processing step. [C068] [C069] [C186]
+func accept(ctx context.Context, j *job) error {
+	err := j.issue(ctx, plan{
+		keys:    []effect.Key{j.key(effectAcceptance, pec.Address{})},
+		at:      j.record.Instant,
+		compose: j.composeAcceptance,
+		done:    j.accepted,
+	})
+	if err != nil {
+		return err
+	}
+	for i, r := range j.recipients {
+		if j.internal(r.address) {
+			j.answers[i] = nil
+		}
+	}
+	return nil
+}
+
+func (j *job) composeAcceptance(p effect.Prepared) (pec.Notification, error) {
+	// To the reverse path, never to Reply-To. [C009] [C010]
+	return pec.Notification{Data: j.reply(j.data, pec.KindAcceptance, p.Instant), To: j.data.Sender}, nil
+}
+
+// accepted writes the log and what the bounces of this envelope will ask for.
+func (j *job) accepted(tx store.Tx, s issued) error {
+	acceptance := j.event(ledger.EventAcceptance, s.Instant)
+	acceptance.Effect, acceptance.Related = effectAcceptance, []string{s.MessageID}
+	for _, r := range []ledger.Record{acceptance, j.event(ledger.EventEnvelope, s.Instant)} {
+		if err := ledger.Append(tx, r); err != nil {
+			return err
+		}
+	}
+	return tracking.PutSubmission(tx, j.record.ID, tracking.Submission{
+		Identifier: j.data.Identifier, Sender: j.data.Sender, Recipients: j.data.Recipients, Subject: j.data.Subject,
+		MessageID: j.data.MessageID, ReplyTo: j.data.ReplyTo, Receipt: j.data.Receipt, Time: s.Instant,
+	})
+}

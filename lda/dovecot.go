@@ -1,0 +1,109 @@
+package lda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/policy"
+)
+
+const (
+	// handOverTimeout bounds one hand-over. Postfix waits 600 s for the answer to a message (lmtp_data_done_timeout).
+	handOverTimeout = 5 * time.Minute
+	// writeTimeout is how long a peer may take no byte: the library sets no deadline while it writes.
+	writeTimeout = 2 * time.Minute
+)
+
+// lmtp hands a message to Dovecot for one mailbox. Errors are *refusal or temporary. [C159]
+func (a *Agent) lmtp(ctx context.Context, p parcel) error {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	end := a.live.Load().config.Dovecot.LMTP
+	conn, err := (&net.Dialer{}).DialContext(ctx, end.Network, end.Address)
+	if err != nil {
+		return fmt.Errorf("dovecot: %w", err)
+	}
+	c := smtp.NewClientLMTP(&patient{conn})
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends the exchange; its error says so
+	if err := converse(c, p); err != nil {
+		return fmt.Errorf("dovecot: %w", judge(err))
+	}
+	_ = c.Quit() // the message is stored: nothing that follows matters
+	return nil
+}
+
+func converse(c *smtp.Client, p parcel) error {
+	if err := c.Hello("localhost"); err != nil {
+		return err
+	}
+	if err := c.Mail(p.from, nil); err != nil {
+		return err
+	}
+	if err := c.Rcpt(p.to.String(), nil); err != nil {
+		return &atRecipient{err}
+	}
+	data, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if err := p.write(data); err != nil {
+		return err
+	}
+	replies, err := data.CloseWithLMTPResponse()
+	if refused, ok := errors.AsType[smtp.LMTPDataError](err); ok {
+		if one := refused[p.to.String()]; one != nil {
+			return &atRecipient{one}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if replies[p.to.String()] == nil {
+		return errors.New("no answer for the recipient")
+	}
+	return nil
+}
+
+// atRecipient is a reply that speaks of the recipient, and not of the connection or of Dovecot as a whole.
+type atRecipient struct{ error }
+
+func (e *atRecipient) Unwrap() error { return e.error }
+
+// judge makes a permanent reply about the recipient a refusal. A permanent reply to anything else says that something
+// is set wrong, and must not become a certified non-delivery.
+func judge(err error) error {
+	about, ok := errors.AsType[*atRecipient](err)
+	if !ok {
+		return err
+	}
+	reply, ok := errors.AsType[*smtp.SMTPError](about.error)
+	if !ok {
+		return err
+	}
+	e := reply.EnhancedCode
+	attempt := policy.Attempt{Code: reply.Code, Text: reply.Message}
+	if e != (smtp.EnhancedCode{}) && e != smtp.NoEnhancedCode {
+		attempt.Enhanced = fmt.Sprintf("%d.%d.%d", e[0], e[1], e[2])
+	}
+	if !policy.Permanent(attempt) {
+		return err
+	}
+	return &refusal{attempt}
+}
+
+// patient is a connection on which every write has a deadline of its own.
+type patient struct{ net.Conn }
+
+func (c *patient) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(clock.System{}.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,82 @@
+package lda
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// The effects, as they stand in the store and in the log. They MUST NOT change.
+const (
+	effectAcceptance   = "acceptance"
+	effectRefusal      = "refusal"
+	effectTakeCharge   = "take-charge"
+	effectDelivery     = "delivery"     // by mailbox
+	effectOutcome      = "outcome"      // by certified recipient: a delivery receipt or a non-delivery notice, never both
+	effectNotification = "notification" // the facts of an incoming one
+	effectAnomaly      = "anomaly"      // by mailbox
+	effectBounce       = "bounce"       // by ordinary recipient
+	effectKept         = "kept"
+)
+
+// key names an effect of the signed message of a job. [C165]
+func (j *job) key(name string, recipient pec.Address) effect.Key {
+	return effect.Key{
+		Signer: j.provider.Name, Identifier: string(j.data.Identifier), Digest: j.signed.Digest, Effect: name,
+		Recipient: recipient.Fold().String(),
+	}
+}
+
+// keyOfTransaction names an effect of what has no identity but the transaction.
+func (j *job) keyOfTransaction(name string, recipient pec.Address) effect.Key {
+	return effect.Key{Identifier: j.record.ID, Effect: name, Recipient: recipient.Fold().String()}
+}
+
+// reply begins the certification data of a notification about a message: what all of them repeat. [C201] [C204]
+func (w *work) reply(about *pec.CertData, kind pec.Kind, at time.Time) pec.CertData {
+	return pec.CertData{
+		Kind: kind, Error: pec.ErrorNone, Sender: about.Sender, Recipients: about.Recipients, ReplyTo: about.ReplyTo,
+		Subject: about.Subject, Provider: w.live.config.Provider.Name, Time: at, Identifier: about.Identifier,
+		MessageID: about.MessageID,
+	}
+}
+
+// event begins a record of the legal log about a message. [C241]
+func (w *work) event(about *pec.CertData, provider string, e ledger.Event, at time.Time) ledger.Record {
+	r := ledger.Record{
+		Identifier: about.Identifier, Time: at, Sender: about.Sender, Recipients: about.Recipients, Event: e,
+		Provider: provider, QueueID: w.queueID, Reference: about.MessageID,
+	}
+	if about.Subject != nil {
+		r.Subject = *about.Subject
+	}
+	return r
+}
+
+// event is work.event for the message of the job.
+func (j *job) event(e ledger.Event, at time.Time) ledger.Record {
+	return j.work.event(j.data, j.provider.Name, e, at)
+}
+
+// encode writes what a later run needs. Its types marshal without error.
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a type of ours that does not marshal: found by the first test that runs it
+	}
+	return b
+}
+
+func texts(list []pec.Address) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
+}
+
+// decode reads what encode wrote.
+func decode(b []byte, v any) error { return json.Unmarshal(b, v) }

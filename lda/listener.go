@@ -1,0 +1,196 @@
+package lda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/config"
+)
+
+const (
+	// idle is how long Postfix may say nothing; it closes cached connections itself long before.
+	idle = 10 * time.Minute
+	// grace is how long what is in hand may take once the agent is asked to end.
+	grace = 60 * time.Second
+)
+
+// listener accepts the connections of one socket and knows which of them are in the middle of a message.
+type listener struct {
+	net.Listener
+	dsnOnly bool
+	work    context.Context // of what is in hand; ends after the grace
+
+	mu    sync.Mutex
+	conns map[*conn]bool
+	ended bool
+}
+
+// listen opens a socket. A unix socket gets the group of its folder, and is for that group and the daemon only.
+func listen(work context.Context, e config.Endpoint, dsnOnly bool) (*listener, error) {
+	if e.Network == "unix" {
+		if err := removeStale(e.Address); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen(e.Network, e.Address)
+	if err != nil {
+		return nil, fmt.Errorf("lda: %w", err)
+	}
+	if e.Network == "unix" {
+		if err := openToGroup(e.Address); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	return &listener{Listener: l, dsnOnly: dsnOnly, work: work, conns: make(map[*conn]bool)}, nil
+}
+
+// removeStale removes the socket of an agent that was killed, and nothing else: one that answers is in use.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("lda: %w", err)
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("lda: %s is there and no socket", path)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		return errors.Join(fmt.Errorf("lda: %s: another agent listens there", path), c.Close())
+	}
+	return os.Remove(path)
+}
+
+func openToGroup(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("lda: %w", err)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+		if err := os.Chown(path, -1, int(owner.Gid)); err != nil {
+			return fmt.Errorf("lda: %w", err)
+		}
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return fmt.Errorf("lda: %w", err)
+	}
+	return nil
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: inner, listener: l, dsnOnly: l.dsnOnly, work: l.work}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return nil, errors.Join(net.ErrClosed, inner.Close())
+	}
+	l.conns[c] = true
+	return c, nil
+}
+
+// end closes the connections that Postfix keeps for later; those with a message in hand close when they are done.
+func (l *listener) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	for c := range l.conns {
+		if !c.busy {
+			_ = c.Conn.Close() // nobody waits for anything on it
+		}
+	}
+}
+
+// conn is a connection of Postfix.
+type conn struct {
+	net.Conn
+	listener *listener
+	dsnOnly  bool
+	work     context.Context
+
+	// Both guarded by listener.mu: a message is in hand; its answers are given and perhaps not written yet.
+	busy, answered bool
+}
+
+// Read implements net.Conn with a deadline that every read renews. The library reads again once the replies to a
+// message are written: that is when an agent that is ending hangs up.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.over() {
+		return 0, io.EOF
+	}
+	if err := c.SetReadDeadline(clock.System{}.Now().Add(idle)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) over() bool {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	if c.answered {
+		c.busy, c.answered = false, false
+	}
+	return c.listener.ended && !c.busy
+}
+
+// Write implements net.Conn with a deadline of its own.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(clock.System{}.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// enter and leave surround a message.
+func (c *conn) enter() { c.mark(true, false) }
+
+func (c *conn) leave() { c.mark(true, true) }
+
+func (c *conn) mark(busy, answered bool) {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.busy, c.answered = busy, answered
+}
+
+// gone says whether Postfix has closed the connection, without reading from it.
+func (c *conn) gone() bool {
+	raw, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	control, err := raw.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	err = control.Control(func(fd uintptr) {
+		one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(one, 0)
+		closed = err == nil && n > 0 && one[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+	})
+	return err != nil || closed
+}

@@ -1,0 +1,33 @@
+package lda
+
+import (
+	"fmt"
+
+	"github.com/ceralacca/ceralacca/internal/transaction"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// stepsFor is the whole pipeline: what is done with each verdict, in this order. A verdict that is not here is
+// temporary: this program does not know what to do with it. [C158]
+func stepsFor(r *transaction.Record) ([]step, error) {
+	switch r.Verdict {
+	case transaction.VerdictEnvelope: // [C183]
+		return []step{
+			{"read", read}, {"accept", accept}, {"take charge", takeCharge}, {"deliver", deliver}, {"conclude", conclude},
+		}, nil
+	case transaction.VerdictRefused:
+		return []step{{"refuse", refuse}}, nil
+	case transaction.VerdictValidEnvelope:
+		return []step{
+			{"read", read}, {"identify", identify}, {"take charge", takeCharge}, {"deliver", deliver},
+			{"conclude", conclude},
+		}, nil
+	case transaction.VerdictNotification: // [C117]
+		return []step{{"read", read}, {"note", note}, {"pass", passNotification}}, nil
+	case transaction.VerdictKept: // [C184]
+		return []step{{"keep", keepAll}}, nil
+	case transaction.VerdictAnomaly: // [C182]
+		return []step{{"pass", passAnomaly}}, nil
+	}
+	return nil, fail("route", r.Identifier, pec.ErrorTemporary, fmt.Errorf("no steps for the verdict %q", r.Verdict))
+}
