@@ -145,6 +145,7 @@ func (d directory) ByDomain(domain string) (*pec.ProviderRecord, bool) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel() // most of a world's time is Dovecot's start and end
 	w := &world{t: t, dir: t.TempDir(), clock: &shiftedClock{}, syncer: &fakeSyncer{}, log: &lockedBuffer{}}
 	w.dovecot = dovecot.Start(t,
 		dovecot.User{Address: mario}, dovecot.User{Address: luigi}, dovecot.User{Address: service},

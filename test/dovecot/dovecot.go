@@ -89,6 +89,9 @@ func (s *Server) SetUsers(users ...User) {
 	}
 	file(s.t, filepath.Join(s.Dir, "users.new"), b.String())
 	must(s.t, os.Rename(filepath.Join(s.Dir, "users.new"), filepath.Join(s.Dir, "users")))
+	if s.cmd != nil {
+		time.Sleep(1200 * time.Millisecond) // Dovecot looks at the file once a second, and says nothing when it did
+	}
 }
 
 func (s *Server) conf() string { return filepath.Join(s.Dir, "dovecot.conf") }
