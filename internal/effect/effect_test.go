@@ -254,6 +254,26 @@ func TestDoneIsOneTransaction(t *testing.T) {
 	checkUnfinished(t, s, 0)
 }
 
+// What was handed over is recorded although nobody waits for the answer any more; nothing new is begun.
+func TestEndedContext(t *testing.T) {
+	r, _, _ := register(t)
+	a, b := key("e", "a@x"), key("e", "b@x")
+	c := claim(t, r, a, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Prepare(ctx, artefact(t, a)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Prepare: %v, want Canceled", err)
+	}
+	if _, err := r.Claim(ctx, keys("e", "c@x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Claim: %v, want Canceled", err)
+	}
+	must(t, c.Done(ctx, []effect.Key{a}, nil))
+	c.Release(ctx)
+	if again := claim(t, r, a, b, key("e", "c@x")); len(again.Finished) != 1 || len(again.Free) != 2 {
+		t.Errorf("afterwards: %+v, want one finished and two free", again)
+	}
+}
+
 func checkUnfinished(t *testing.T, s store.Store, want int) {
 	t.Helper()
 	must(t, s.View(t.Context(), func(tx store.Tx) error {
@@ -277,6 +297,12 @@ func TestFindUnfinished(t *testing.T) {
 		found, err := effect.FindUnfinished(tx, at.Add(time.Minute))
 		if diff := same([]effect.Unfinished{{Prepared: artefact(t, a), Since: at}}, found); diff != "" {
 			t.Errorf("prepared before (-want +got):\n%s", diff)
+		}
+		for _, u := range found {
+			want := "The e for a@x was prepared at 2026-11-22T10:00:00Z and is not known to have arrived."
+			if got := u.Sentence(); got != want {
+				t.Errorf("the sentence is %q, want %q", got, want)
+			}
 		}
 		return err
 	}))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/store"
@@ -91,6 +92,9 @@ func decodeArtefact(data []byte) (p Prepared, at time.Time, err error) {
 	if err := store.Decode(data, &row); err != nil {
 		return Prepared{}, time.Time{}, err
 	}
+	if len(row.Keys) == 0 {
+		return Prepared{}, time.Time{}, fmt.Errorf("%w: an artefact without keys", store.ErrRow)
+	}
 	p = Prepared{Keys: row.Keys, Instant: row.Instant, MessageID: row.MessageID, Certificate: row.Certificate,
 		CMS: row.CMS, Digest: row.Digest, Data: row.Data}
 	if row.To != "" {
@@ -106,6 +110,24 @@ type Unfinished struct {
 	Prepared
 	// Since is when it was prepared.
 	Since time.Time
+}
+
+// Identifier is the identifier of the message that the effects are for.
+func (u Unfinished) Identifier() string { return u.Keys[0].Identifier }
+
+// Sentence says in English what is unfinished, for an audit.
+func (u Unfinished) Sentence() string {
+	var whom []string
+	for _, key := range u.Keys {
+		if key.Recipient != "" {
+			whom = append(whom, key.Recipient)
+		}
+	}
+	what := "The " + u.Keys[0].Effect
+	if len(whom) > 0 {
+		what += " for " + strings.Join(whom, ", ")
+	}
+	return fmt.Sprintf("%s was prepared at %s and is not known to have arrived.", what, u.Since.UTC().Format(time.RFC3339))
 }
 
 // FindUnfinished returns what was prepared before an instant and is not done, the oldest first.

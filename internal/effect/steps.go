@@ -49,6 +49,9 @@ func (c *Claim) Prepare(ctx context.Context, artefacts ...Prepared) error {
 
 // prepare writes an artefact and its keys, whose new rows it adds to rows.
 func (c *Claim) prepare(tx store.Tx, p Prepared, rows map[Key]keyRow) error {
+	if len(p.Keys) == 0 {
+		return fmt.Errorf("%w: an artefact without keys", ErrKey)
+	}
 	number, err := writeArtefact(tx, p, c.register.clock.Now())
 	if err != nil {
 		return err
@@ -66,11 +69,12 @@ func (c *Claim) prepare(tx store.Tx, p Prepared, rows map[Key]keyRow) error {
 }
 
 // Done records that effects have happened, and runs with in the same transaction: the records of the log and the facts
-// are there if and only if the effect is. All keys of an artefact are done when one is. with may be nil. It returns
-// [ErrFenced], and with is undone, when the claim was lost.
+// are there if and only if the effect is. All keys of an artefact are done when one is. with may be nil. The end of ctx
+// is not obeyed: what has happened must be known. It returns [ErrFenced], and nothing is written, when the claim was
+// lost.
 func (c *Claim) Done(ctx context.Context, keys []Key, with func(store.Tx) error) error {
 	keys = c.whole(keys)
-	err := c.step(ctx, StepDone, keys, func(tx store.Tx) error {
+	err := c.step(context.WithoutCancel(ctx), StepDone, keys, func(tx store.Tx) error {
 		for _, key := range keys {
 			if err := c.finish(tx, key); err != nil {
 				return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -31,6 +33,10 @@ func OnCommit(fn func(updates int)) Option {
 func Open(path string, options ...Option) (Store, error) {
 	db, err := open(path, false)
 	if err != nil {
+		return nil, err
+	}
+	if err := syncFolder(path); err != nil {
+		_ = db.Close() // nobody has written
 		return nil, err
 	}
 	b := &bolt{db: db, requests: make(chan *request), closing: make(chan struct{}), stopped: make(chan struct{}),
@@ -63,6 +69,22 @@ func open(path string, reading bool) (*bbolt.DB, error) {
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
 	return db, nil
+}
+
+// syncFolder makes the name of a new file durable, which bbolt leaves to the system.
+func syncFolder(path string) error {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	err = folder.Sync()
+	if closed := folder.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
 }
 
 // readOnly is a store of which only the reading half works.
