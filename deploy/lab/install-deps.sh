@@ -56,3 +56,9 @@ case $missing in
 esac
 as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends --no-remove install $missing >/dev/null ||
 	fail "apt-get could not install$missing."
+
+# Nor shall they start with the machine: whoever wants them as servers enables them.
+if command -v systemctl >/dev/null; then
+	case $missing in *postfix*) as_root systemctl --quiet disable postfix.service || true ;; esac
+	case $missing in *dovecot-core*) as_root systemctl --quiet disable dovecot.service || true ;; esac
+fi
