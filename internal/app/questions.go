@@ -12,6 +12,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
@@ -36,21 +37,62 @@ func newRecords(s store.Store, c clock.Clock, conf *config.Config) *records {
 	}}
 }
 
-// Log implements admin.Questions. It collects first: a slow reader must not hold a transaction of the store.
+// pageSize is how many records are read in one transaction.
+const pageSize = 1000
+
+// Log implements admin.Questions. It reads in pages: a slow reader must not hold a transaction of the store, nor a long
+// log the memory of the agent.
 func (r *records) Log(ctx context.Context, id string, fn func(json.RawMessage) error) error {
-	var lines []json.RawMessage
-	err := r.store.View(ctx, func(tx store.Tx) error {
-		return ledger.Read(tx, pec.Identifier(id), func(record ledger.Record) error { return appendLine(&lines, record) })
-	})
-	return handOn(lines, err, fn)
+	for next := uint64(1); next > 0; {
+		var lines []json.RawMessage
+		var err error
+		if lines, next, err = r.page(ctx, pec.Identifier(id), next); err != nil {
+			return err
+		}
+		if err := handOn(lines, nil, fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Audit implements admin.Questions.
+// errFull ends a page.
+var errFull = errors.New("the page is full")
+
+// page reads the records of a message, all of them, or a page of the log from a number on. It returns the number of the
+// next page, 0 when there is none.
+func (r *records) page(ctx context.Context, id pec.Identifier, from uint64) (lines []json.RawMessage, next uint64, err error) {
+	err = r.store.View(ctx, func(tx store.Tx) error {
+		if id != "" {
+			return ledger.Read(tx, id, func(record ledger.Record) error { return appendLine(&lines, record) })
+		}
+		return ledger.ReadFrom(tx, from, func(record ledger.Record) error {
+			if len(lines) == pageSize {
+				next = record.Sequence
+				return errFull
+			}
+			return appendLine(&lines, record)
+		})
+	})
+	if errors.Is(err, errFull) {
+		err = nil
+	}
+	return lines, next, err
+}
+
+// Audit implements admin.Questions. What was prepared before the grace began, and never done, is a fault too.
 func (r *records) Audit(ctx context.Context, grace time.Duration, fn func(json.RawMessage) error) error {
 	var lines []json.RawMessage
+	settled := r.clock.Now().Add(-grace)
 	err := r.store.View(ctx, func(tx store.Tx) error {
-		audit := ledger.Audit{Ours: r.ours, Settled: r.clock.Now().Add(-grace)}
-		findings, err := audit.Run(tx)
+		findings, err := ledger.Audit{Ours: r.ours, Settled: settled}.Run(tx)
+		if err != nil {
+			return err
+		}
+		unfinished, err := effect.FindUnfinished(tx, settled)
+		for _, u := range unfinished {
+			findings = append(findings, ledger.Finding{Identifier: pec.Identifier(u.Identifier()), Fault: true, Text: u.Sentence()})
+		}
 		for _, f := range findings {
 			err = errors.Join(err, appendLine(&lines, f))
 		}
