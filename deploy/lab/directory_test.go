@@ -1,44 +1,60 @@
 package lab_test
 
 import (
-	"log/slog"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
-	"github.com/ceralacca/ceralacca/deploy/lab"
-	"github.com/ceralacca/ceralacca/internal/clock"
-	"github.com/ceralacca/ceralacca/internal/config"
-	"github.com/ceralacca/ceralacca/internal/directory"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 )
 
-// Both hosts load the directory as their configuration says: alfa from the web, beta from the file.
-func TestTheDirectoryOfTheLabLoads(t *testing.T) {
-	for _, h := range []*lab.Host{shared.Alfa, shared.Beta} {
-		c, err := config.Load(h.Config)
-		if err != nil {
-			t.Fatal(err)
+func fetchDirectory(t *testing.T, certificates ...tls.Certificate) ([]byte, error) {
+	t.Helper()
+	ca, err := os.ReadFile(shared.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), Certificates: certificates}
+	config.RootCAs.AppendCertsFromPEM(ca)
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	r, err := web.Get(shared.DirectoryURL)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	return io.ReadAll(r.Body)
+}
+
+func TestDirectoryIsSignedAndForHoldersOfACertificate(t *testing.T) {
+	conformance.Covers(t, "C211")
+	if _, err := fetchDirectory(t); err == nil {
+		t.Error("the directory is served without a client certificate")
+	}
+	pair, err := tls.LoadX509KeyPair(shared.ClientCert, shared.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := fetchDirectory(t, pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		ca string
+		ok bool
+	}{{shared.DirectorySignerCA, true}, {shared.CA, false}} {
+		cmd := exec.Command("openssl", "cms", "-verify", "-inform", "DER", "-CAfile", c.ca, "-purpose", "any")
+		cmd.Stdin = strings.NewReader(string(raw))
+		out, err := cmd.Output()
+		if (err == nil) != c.ok {
+			t.Errorf("openssl cms -verify with %s: %v", c.ca, err)
 		}
-		d := c.Directory
-		if d.ClientKey != "" {
-			d.ClientKey = shared.ClientKey // that of the configuration is the daemon's own
-		}
-		loader, err := directory.Load(t.Context(), directory.Options{
-			File: d.File, URL: d.URL, URLCA: d.URLCA, ClientCert: d.ClientCert, ClientKey: d.ClientKey,
-			SignerCA: d.SignerCA, Every: d.CheckEvery, Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Errorf("%s: %v", h.Name, err)
-			continue
-		}
-		if problems := loader.Current().Problems(); len(problems) > 0 {
-			t.Errorf("%s: problems %q, want none", h.Name, problems)
-		}
-		for _, domain := range []string{shared.Alfa.Domain, shared.Beta.Domain, shared.Delta.Domain} {
-			if _, ok := loader.Current().ByDomain(domain); !ok {
-				t.Errorf("%s: %s is not in the directory", h.Name, domain)
-			}
-		}
-		if r, ok := loader.Current().ByDomain(shared.Gamma.Domain); ok {
-			t.Errorf("%s: the ordinary domain %s is one of %s", h.Name, shared.Gamma.Domain, r.Name)
+		if c.ok && strings.Count(string(out), "providerCertificate;binary::") != 5 {
+			t.Errorf("certificates in the directory: want alfa's, beta's and three of delta:\n%s", out)
 		}
 	}
 }

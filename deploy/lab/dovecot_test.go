@@ -13,9 +13,11 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab"
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 )
 
 func TestEveryUserLogsIn(t *testing.T) {
+	conformance.Covers(t, "C227", "C245")
 	for _, h := range shared.Hosts() {
 		users := append(append([]lab.User{}, h.Users...), h.OrdinaryUsers...)
 		if h.Provider != "" {
@@ -32,8 +34,8 @@ func TestEveryUserLogsIn(t *testing.T) {
 	}
 }
 
-// [C254]
 func TestOldTLSIsRefused(t *testing.T) {
+	conformance.Covers(t, "C254")
 	h := shared.Alfa
 	address := net.JoinHostPort(h.Address, strconv.Itoa(h.IMAPSPort))
 	if _, err := tls.Dial("tcp", address, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true}); err == nil {

@@ -41,6 +41,7 @@ func (h *Host) env(set func(name string, value any)) {
 	set("POSTFIX_CONFIG", h.PostfixConfig)
 	set("POSTFIX_LOG", h.PostfixLog)
 	set("DOVECOT_CONFIG", h.DovecotConfig)
+	set("DOVECOT_PID", h.DovecotPID)
 	if h.OrdinaryDomain != "" {
 		set("ORDINARY_DOMAIN", h.OrdinaryDomain)
 		set("ORDINARY_USERS", joinUsers(h.OrdinaryUsers))

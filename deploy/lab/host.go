@@ -29,7 +29,8 @@ type Host struct {
 	Users          []User // working mailboxes of Domain, nothing special about them
 	PostfixConfig  string // folder of the first instance: postfix -c DIR reload
 	PostfixLog     string
-	DovecotConfig  string // file; SIGHUP to the pid of NAME-dovecot reloads
+	DovecotConfig  string // file; SIGHUP reloads it
+	DovecotPID     string // pid file
 
 	// certified
 	Provider     string // its name in the directory

@@ -195,6 +195,9 @@ func (l *Lab) name() {
 		h.MilterPID = filepath.Join(l.options.Dir, "pid", h.Name+"-"+roleMilter+".pid")
 		h.LDAPID = filepath.Join(l.options.Dir, "pid", h.Name+"-"+roleAgent+".pid")
 	}
+	for _, h := range l.Hosts() {
+		h.DovecotPID = filepath.Join(l.options.Dir, "pid", h.Name+"-dovecot.pid")
+	}
 	l.DirectorySignerCA = l.pkiPath("directory-ca") + ".crt"
 	l.CRL = l.pkiPath("ca") + ".crl"
 	l.DirectoryP7M = filepath.Join(l.directoryFolder(), "igpec.ldif.p7m")

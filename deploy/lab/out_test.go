@@ -16,6 +16,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab"
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 )
 
 // dialOut opens a session with a host's out instance; cert and key may be empty.
@@ -103,7 +104,36 @@ func TestBouncesOfOutReachTheAgent(t *testing.T) {
 	}
 }
 
+// setting is a parameter of an instance.
+func setting(t *testing.T, config, name string) string {
+	t.Helper()
+	out, err := exec.Command("postconf", "-c", config, "-h", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestOutGivesUpAfterItsLifetime(t *testing.T) {
+	conformance.Covers(t, "C102")
+	config := shared.Alfa.OutConfig
+	for _, name := range []string{"maximal_queue_lifetime", "bounce_queue_lifetime"} {
+		if got := setting(t, config, name); got != "1d" {
+			t.Errorf("%s of out: got %s, want 1d", name, got)
+		}
+	}
+	setMain(t, config, "maximal_queue_lifetime=3s")
+	defer setMain(t, config, "maximal_queue_lifetime=1d")
+	d := bounce(t, "LIFETIME", "x@"+shared.Delta.Domain) // nobody listens there
+	for _, want := range []string{"Original-Envelope-Id: LIFETIME", "Action: failed", "Status: 4.4.1"} {
+		if !bytes.Contains(d.data, []byte(want)) {
+			t.Errorf("DSN lacks %q:\n%s", want, d.data)
+		}
+	}
+}
+
 func TestDomainOfAProviderIsReachedByTLSOnly(t *testing.T) {
+	conformance.Covers(t, "C226", "C228")
 	h, d := shared.Alfa, shared.Delta
 	l, err := net.Listen("tcp", net.JoinHostPort(d.Host, strconv.Itoa(d.SinkPort)))
 	if err != nil {

@@ -2,13 +2,17 @@ package lab_test
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/ceralacca/ceralacca/deploy/lab"
+	"github.com/emersion/go-smtp"
+
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 )
 
 func TestPostfixFindsNothingToSayAboutItsFiles(t *testing.T) {
@@ -26,8 +30,8 @@ func TestPostfixFindsNothingToSayAboutItsFiles(t *testing.T) {
 	}
 }
 
-// [C227] [C254] are the submission listener's.
 func TestSubmission(t *testing.T) {
+	conformance.Covers(t, "C227", "C245")
 	h := shared.Alfa
 	c, err := shared.env.Dial("ALFA", "SUBMISSION_PORT")
 	if err != nil {
@@ -68,6 +72,7 @@ func TestSubmission(t *testing.T) {
 }
 
 func TestEnvelopeToAnotherProvider(t *testing.T) {
+	conformance.Covers(t, "C226", "C228")
 	raw := awkward("to beta")
 	h := shared.Alfa
 	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
@@ -126,6 +131,27 @@ func TestOrdinaryMailIsUntouched(t *testing.T) {
 	}
 }
 
+func TestIncomingPointTakesPlainAndProtectedConnections(t *testing.T) {
+	conformance.Covers(t, "C229")
+	h := shared.Alfa
+	plain, err := smtp.Dial(net.JoinHostPort(h.Address, strconv.Itoa(h.MXPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if ok, _ := plain.Extension("STARTTLS"); !ok {
+		t.Error("STARTTLS is not offered")
+	}
+	if err := client.Transact(plain, client.Mail{From: "x@gamma.example", To: []string{h.Users[2].Address}, Data: strings.NewReader("Subject: plain\r\n\r\nx\r\n")}); err != nil {
+		t.Errorf("a plain connection: %v", err)
+	}
+	shared.agent["alfa"].await(t, h.Users[2].Address)
+	if err := shared.env.Deliver("ALFA", client.Mail{From: "x@gamma.example", To: []string{h.Users[2].Address}, Data: strings.NewReader("Subject: tls\r\n\r\nx\r\n")}); err != nil {
+		t.Errorf("a protected connection: %v", err)
+	}
+	shared.agent["alfa"].await(t, h.Users[2].Address)
+}
+
 func TestRefusalsByListener(t *testing.T) {
 	for _, c := range []struct {
 		what, port, to, want string
@@ -155,8 +181,8 @@ func TestRefusalsByListener(t *testing.T) {
 
 func TestAlwaysBccDoesNotReachCertifiedMail(t *testing.T) {
 	h := shared.Alfa
-	setMain(t, h, "always_bcc="+h.OrdinaryUsers[2].Address)
-	defer setMain(t, h, "always_bcc=")
+	setMain(t, h.PostfixConfig, "always_bcc="+h.OrdinaryUsers[2].Address)
+	defer setMain(t, h.PostfixConfig, "always_bcc=")
 	if err := shared.env.Submit("ALFA", login(h.Users[0]), client.Mail{
 		From: h.Users[0].Address, To: []string{h.Users[2].Address}, Data: strings.NewReader("Subject: certified, no copy\r\n\r\nx\r\n"),
 	}); err != nil {
@@ -178,10 +204,10 @@ func TestAlwaysBccDoesNotReachCertifiedMail(t *testing.T) {
 	}
 }
 
-// setMain edits main.cf of a host's first instance and reloads it.
-func setMain(t *testing.T, h *lab.Host, setting string) {
+// setMain edits main.cf of an instance and reloads it.
+func setMain(t *testing.T, config string, settings ...string) {
 	t.Helper()
-	for _, args := range [][]string{{"postconf", "-c", h.PostfixConfig, "-e", setting}, {"postfix", "-c", h.PostfixConfig, "reload"}} {
+	for _, args := range [][]string{append([]string{"postconf", "-c", config, "-e"}, settings...), {"postfix", "-c", config, "reload"}} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v: %s", args, err, out)
 		}
