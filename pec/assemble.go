@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/encoding/charmap"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // assembler puts a signed entity together: bytes of ours, and pieces of others that are not copied.
@@ -129,9 +131,9 @@ func (a *assembler) certData(document []byte) {
 	a.lines(`Content-Type: application/xml; name="`+PartCertData+`"`, "Content-Transfer-Encoding: base64",
 		`Content-Disposition: attachment; filename="`+PartCertData+`"`, "")
 	text := base64.StdEncoding.EncodeToString(document)
-	for len(text) > maxLine {
-		a.lines(text[:maxLine])
-		text = text[maxLine:]
+	for len(text) > rfc822.MaxLine {
+		a.lines(text[:rfc822.MaxLine])
+		text = text[rfc822.MaxLine:]
 	}
 	a.lines(text)
 }

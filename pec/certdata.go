@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	_ "time/tzdata" // legal time of Italy must be there on any host
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // Recipient is an addressee of a certified message, and whether its provider certifies delivery. [C031]
@@ -75,15 +77,15 @@ func (c *CertData) Encode() ([]byte, error) {
 	for _, r := range c.Recipients {
 		d.Header.Recipients = append(d.Header.Recipients, recipientXML{Type: r.Type, Address: r.Address.String()})
 	}
-	d.Header.ReplyTo = oneLine(c.ReplyTo)
+	d.Header.ReplyTo = rfc822.OneLine(c.ReplyTo)
 	if c.Subject != nil {
-		subject := oneLine(*c.Subject)
+		subject := rfc822.OneLine(*c.Subject)
 		d.Header.Subject = &subject
 	}
-	d.Data.Provider = oneLine(c.Provider)
+	d.Data.Provider = rfc822.OneLine(c.Provider)
 	when := ItalianTime(c.Time)
 	d.Data.Time.Zone, d.Data.Time.Day, d.Data.Time.Hour = when.Format(zoneFormat), when.Format(dayFormat), when.Format(hourFormat)
-	d.Data.Identifier, d.Data.MessageID, d.Data.Detail = c.Identifier, oneLine(c.MessageID), oneLine(c.Detail)
+	d.Data.Identifier, d.Data.MessageID, d.Data.Detail = c.Identifier, rfc822.OneLine(c.MessageID), rfc822.OneLine(c.Detail)
 	if c.Receipt != "" {
 		d.Data.Receipt = &receiptXML{Kind: c.Receipt}
 	}

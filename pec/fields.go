@@ -3,6 +3,8 @@ package pec
 import (
 	"strings"
 	"time"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // builder makes the header of a message of ours.
@@ -73,7 +75,7 @@ func (b *builder) reference(messageID string) {
 // special within quotes. There is no Sender. [C005] [C006] [C078] [C138]
 func (b *builder) author(p Provider, sender string) {
 	value := `"` + onBehalfOf + sender + `" <` + p.Address.String() + ">"
-	if len("From: ")+len(value) > maxLine {
+	if len("From: ")+len(value) > rfc822.MaxLine {
 		value = strings.Replace(value, `" <`, "\"\r\n <", 1)
 	}
 	b.add("From", value)

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // Field is one header field, byte for byte.
@@ -86,15 +88,10 @@ func isFieldName(s string) bool {
 func (h Header) Get(name string) string {
 	for _, f := range h {
 		if f.is(name) {
-			return unfold(f.Value)
+			return rfc822.Unfold(f.Value)
 		}
 	}
 	return ""
-}
-
-// unfold takes the line ends of folding out. What remains is one line.
-func unfold(value string) string {
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(value))
 }
 
 // Values are the fields of that name, in order.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"mime/quotedprintable"
 	"strings"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // Parts are the parts of a signed message of the system that have a meaning; further ones are ignored. [C057] [C190]
@@ -23,7 +25,6 @@ var ErrParts = errors.New("malformed multipart/mixed")
 // Guards against messages made to exhaust us.
 const (
 	maxPartHeader = 64 << 10
-	maxParts      = 64
 	maxEncoded    = 4 * maxCertData // of daticert.xml as it stands in the message
 )
 
@@ -36,17 +37,21 @@ func ReadParts(content Source) (*Parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	media := parseMedia(header.Get("Content-Type"))
-	if media.name != "multipart/mixed" || media.params["boundary"] == "" {
-		return nil, fmt.Errorf("%w: the type is %.100q", ErrParts, media.name)
+	media := rfc822.ParseMedia(header.Get("Content-Type"))
+	if media.Name != "multipart/mixed" || media.Params["boundary"] == "" {
+		return nil, fmt.Errorf("%w: the type is %.100q", ErrParts, media.Name)
 	}
-	children, err := split(Section(content, start, content.Size()-start), media.params["boundary"])
+	body := Section(content, start, content.Size()-start)
+	children, err := rfc822.Split(reader(body), media.Params["boundary"])
+	if errors.Is(err, rfc822.ErrMultipart) {
+		return nil, fmt.Errorf("%w: %w", ErrParts, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	found := &Parts{}
 	for i, child := range children {
-		if err := found.take(child, i == 0); err != nil {
+		if err := found.take(Section(body, child.Offset, child.Length), i == 0); err != nil {
 			return nil, err
 		}
 	}
@@ -83,10 +88,10 @@ func (p *Parts) take(child Source, first bool) error {
 
 // partName is the name of a part, wherever it stands.
 func partName(h Header) string {
-	if name := parseMedia(h.Get("Content-Type")).params["name"]; name != "" {
+	if name := rfc822.ParseMedia(h.Get("Content-Type")).Params["name"]; name != "" {
 		return name
 	}
-	return parseMedia(h.Get("Content-Disposition")).params["filename"]
+	return rfc822.ParseMedia(h.Get("Content-Disposition")).Params["filename"]
 }
 
 func transferEncoding(h Header) string {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 func content(t testing.TB, s Source) string {
@@ -151,7 +152,7 @@ func TestReadPartsRefuses(t *testing.T) {
 		"odd encoding":     mixed("multipart/mixed; boundary=b", "b", strings.Replace(data, "\r\n\r\n", "\r\nContent-Transfer-Encoding: uuencode\r\n\r\n", 1)),
 		"no base64":        mixed("multipart/mixed; boundary=b", "b", strings.Replace(data, "\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1)),
 		"huge data":        mixed("multipart/mixed; boundary=b", "b", data+strings.Repeat("\r\n", maxEncoded)),
-		"many parts":       mixed("multipart/mixed; boundary=b", "b", strings.Split(strings.Repeat("\r\nx,", 2*maxParts), ",")...),
+		"many parts":       mixed("multipart/mixed; boundary=b", "b", strings.Split(strings.Repeat("\r\nx,", 200), ",")...),
 		"junk for header":  mixed("multipart/mixed; boundary=b", "b", "no field\r\n\r\n"),
 	} {
 		if parts, err := ReadParts(Bytes([]byte(message))); !errors.Is(err, ErrParts) && !errors.Is(err, ErrHeader) {
@@ -172,8 +173,8 @@ func TestSplitAtAnyOffset(t *testing.T) {
 	for n := 32<<10 - 20; n < 32<<10+20; n++ {
 		for _, end := range []string{"\r\n", "\n"} {
 			body := "--b" + end + strings.Repeat("x", n) + end + end + "--b--" + end
-			parts, err := split(Bytes([]byte(body)), "b")
-			if err != nil || len(parts) != 1 || content(t, parts[0]) != strings.Repeat("x", n)+end {
+			parts, err := rfc822.Split(strings.NewReader(body), "b")
+			if err != nil || len(parts) != 1 || body[parts[0].Offset:][:parts[0].Length] != strings.Repeat("x", n)+end {
 				t.Fatalf("%d, %q: %d parts, %v", n, end, len(parts), err)
 			}
 		}

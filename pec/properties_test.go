@@ -19,6 +19,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 func isEnvelope(k Kind) bool { return k == KindTransport || k == KindAnomaly }
@@ -214,7 +215,7 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		xmllint(t, parts.CertData)
-		if c, err := ParseCertData(parts.CertData); err != nil || *c.Subject != oneLine(subject) {
+		if c, err := ParseCertData(parts.CertData); err != nil || *c.Subject != rfc822.OneLine(subject) {
 			t.Errorf("%.60q: %v", subject, err)
 		}
 	}
@@ -415,7 +416,7 @@ func TestProblemsHaveDistinctWords(t *testing.T) {
 		ProblemRouting, ProblemTooOld, ProblemOtherContent, ProblemFrom, ProblemUndelivered, Problem("unheard of"),
 	} {
 		text := p.Italian()
-		if other, ok := seen[text]; ok || text == "" || text != oneLine(text) {
+		if other, ok := seen[text]; ok || text == "" || text != rfc822.OneLine(text) {
 			t.Errorf("%s says %q, as %s does", p, text, other)
 		}
 		seen[text] = p

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 //go:embed texts/*.txt
@@ -43,8 +45,8 @@ func timeText(t time.Time) textData {
 
 // render makes a text, in lines that end in LF.
 func render(name string, d textData) (string, error) {
-	d.Subject, d.Sender, d.Recipient = oneLine(d.Subject), oneLine(d.Sender), oneLine(d.Recipient)
-	d.Detail, d.Virus = oneLine(d.Detail), oneLine(d.Virus)
+	d.Subject, d.Sender, d.Recipient = rfc822.OneLine(d.Subject), rfc822.OneLine(d.Sender), rfc822.OneLine(d.Recipient)
+	d.Detail, d.Virus = rfc822.OneLine(d.Detail), rfc822.OneLine(d.Virus)
 	var b strings.Builder
 	if err := texts.ExecuteTemplate(&b, name, d); err != nil {
 		return "", fmt.Errorf("text %s: %w", name, err)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 func TestDecodeText(t *testing.T) {
@@ -68,7 +70,7 @@ func checkSubject(t *testing.T, text string) {
 	t.Helper()
 	for _, prefix := range subjectPrefix {
 		value := EncodeSubject(prefix, text)
-		if got, want := DecodeText(value), strings.TrimSpace(prefix+strings.TrimSpace(oneLine(text))); got != want {
+		if got, want := DecodeText(value), strings.TrimSpace(prefix+strings.TrimSpace(rfc822.OneLine(text))); got != want {
 			t.Fatalf("%q came back as %q from %q", want, got, value)
 		}
 		for n, line := range strings.Split("Subject: "+value, "\r\n") {
@@ -79,7 +81,7 @@ func checkSubject(t *testing.T, text string) {
 				t.Fatalf("line %q of %q injects a field", line, value)
 			case strings.TrimSpace(line) == "":
 				t.Fatalf("%q has a blank line", value)
-			case len(line) > 2*maxLine:
+			case len(line) > 2*rfc822.MaxLine:
 				t.Fatalf("%q has a line of %d", value, len(line))
 			}
 		}
@@ -95,7 +97,7 @@ func FuzzDecodeText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		text := DecodeText(raw)
-		if !utf8.ValidString(text) || oneLine(text) != text || strings.TrimSpace(text) != text {
+		if !utf8.ValidString(text) || rfc822.OneLine(text) != text || strings.TrimSpace(text) != text {
 			t.Fatalf("%q became %q", raw, text)
 		}
 		checkSubject(t, text)

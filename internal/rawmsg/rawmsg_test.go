@@ -50,9 +50,15 @@ func TestCaptureKeepsBytesAndDigest(t *testing.T) {
 			if (m.file != nil) != (size > memory) {
 				t.Errorf("%d bytes in pieces of %d: in a file %v", size, piece, m.file != nil)
 			}
-			if err := iotest.TestReader(io.NewSectionReader(m, 0, m.Size()), want); err != nil {
-				t.Errorf("%d bytes: %v", size, err)
-			}
+		}
+	}
+}
+
+func TestMessageIsAReaderAt(t *testing.T) {
+	for _, size := range []int{1000, memory + 1} { // in memory, in a file
+		want := content(size)
+		if err := iotest.TestReader(io.NewSectionReader(capture(t, want, 777), 0, int64(size)), want); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
 }

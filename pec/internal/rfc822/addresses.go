@@ -1,40 +1,27 @@
-package pec
+package rfc822
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
-// ErrAddressList says that a value holds something, but no address.
-var ErrAddressList = errors.New("no address in the list")
-
-// ParseAddressList reads the value of a field such as To or From (RFC 5322): names, comments, groups, folding, quoted
-// local parts that need no quotes, routes, and spaces round the dots and the @ of an address. Only what mailers take
-// for an address counts, never what stands in a name or a comment. Entries that are no plain address are passed over;
-// when all are, the error is ErrAddressList. An empty value and an empty group are no addresses and no error.
-//
-// A provider's own address may thus stand bare or after a display name. [C043] [C261]
+// Addresses finds the entries of the value of a field such as To or From (RFC 5322): without names, comments, groups,
+// folding, quotes that a local part does not need, routes, and spaces round the dots and the @. Only what mailers take
+// for an address counts, never what stands in a name or a comment. What an entry holds may be no address: the caller
+// judges. An empty value and an empty group have no entries.
 //
 // QUIRK: real traffic has unbalanced quotes and parentheses, names that are addresses, and a stray > or backslash after
 // an address; all are read for what they are meant to be.
-func ParseAddressList(raw string) ([]Address, error) {
+func Addresses(raw string) []string {
 	p := listParser{rest: raw}
 	for p.rest != "" {
 		p.step()
 	}
 	p.endEntry()
-	if len(p.found) == 0 && p.strange {
-		return nil, ErrAddressList
-	}
-	return p.found, nil
+	return p.found
 }
 
 // listParser walks over a list once; each step takes at least one byte, so that time is linear.
 type listParser struct {
 	rest  string
-	found []Address
-
-	strange bool // an entry was no address
+	found []string
 
 	outside strings.Builder // of this entry: what is neither comment, name in quotes nor <…>
 	inside  string          // of this entry: between < and >
@@ -149,12 +136,7 @@ func (p *listParser) endEntry() {
 	if blank {
 		return
 	}
-	a, err := ParseAddress(tidy(text))
-	if err != nil {
-		p.strange = true
-		return
-	}
-	p.found = append(p.found, a)
+	p.found = append(p.found, tidy(text))
 }
 
 // inAngle takes route, quotes and comments out of what stands between < and >.
@@ -184,9 +166,6 @@ func tidy(s string) string {
 			b.WriteByte(' ') // no address has a space
 		}
 		b.WriteString(word)
-		if b.Len() > 2*maxAddress {
-			break // too long already
-		}
 	}
 	return b.String()
 }

@@ -1,4 +1,4 @@
-package pec
+package rfc822
 
 import (
 	"encoding/base64"
@@ -14,24 +14,29 @@ import (
 // encodedWord is =?charset?encoding?text?= (RFC 2047). QUIRK: spaces within the text are accepted, as mailers do.
 var encodedWord = regexp.MustCompile(`=\?([!-+\--<>@-~]+)\?([bBqQ])\?([^?\r\n]*)\?=`)
 
-// DecodeText turns a raw header value into one line of UTF-8: unfolded, its encoded words (RFC 2047) decoded, control
+// Decode turns a raw header value into one line of UTF-8: unfolded, its encoded words (RFC 2047) decoded, control
 // characters replaced by spaces, space around it removed. What cannot be decoded stays as it is; bytes beyond ASCII
 // that are no UTF-8 are read as Windows-1252.
 //
 // QUIRK: a character may be split between two encoded words, and words may touch other text.
-func DecodeText(raw string) string {
-	text := unfold(raw)
+func Decode(raw string) string {
+	text := Unfold(raw)
 	if !utf8.ValidString(text) {
 		text = decodeCharset("windows-1252", text)
 	}
 	if strings.Contains(text, "=?") {
 		text = decodeWords(text)
 	}
-	return strings.TrimSpace(oneLine(text))
+	return strings.TrimSpace(OneLine(text))
 }
 
-// oneLine makes control and line-breaking characters spaces, and invalid bytes U+FFFD.
-func oneLine(s string) string {
+// Unfold takes the line ends of folding out, and space around the value. What remains is one line.
+func Unfold(value string) string {
+	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(value))
+}
+
+// OneLine makes control and line-breaking characters spaces, and invalid bytes U+FFFD.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return ' '
@@ -99,6 +104,10 @@ func decodeQ(text string) string {
 	return b.String()
 }
 
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
@@ -131,19 +140,20 @@ func decodeCharset(charset, b string) string {
 	return text
 }
 
-// Lines of what we generate have at most 76 characters (RFC 2047, 2); an encoded word fits into one with its space.
+// MaxLine is how long lines of a header with encoded words may be (RFC 2047, 2); such a word fits into one with its
+// space.
 const (
-	maxLine = 76
+	MaxLine = 76
 	maxWord = 75
 )
 
 // EncodeSubject makes the value of a Subject field, without the space after the colon and without the last CRLF: the
 // prefix in clear, text as encoded words in UTF-8 unless it is plain ASCII, folded. The prefix is ASCII and ends in a
-// space. No text injects a line. DecodeText gives prefix and text back, but for control characters and outer space.
+// space. No text injects a line. Decode gives prefix and text back, but for control characters and outer space.
 func EncodeSubject(prefix, text string) string {
-	text = strings.TrimSpace(oneLine(text))
+	text = strings.TrimSpace(OneLine(text))
 	words := strings.SplitAfter(text, " ")
-	if strings.Contains(text, strings.Repeat(" ", maxLine)) || !plain(words) {
+	if strings.Contains(text, strings.Repeat(" ", MaxLine)) || !plain(words) {
 		words = encodeWords(text)
 	}
 	return foldWords("Subject: ", append(strings.SplitAfter(prefix, " "), words...))
@@ -152,7 +162,7 @@ func EncodeSubject(prefix, text string) string {
 // plain says whether words can stand in a header as they are.
 func plain(words []string) bool {
 	for _, w := range words {
-		if len(w) > maxLine || strings.Contains(w, "=?") || strings.ContainsFunc(w, func(r rune) bool { return r >= 0x7f }) {
+		if len(w) > MaxLine || strings.Contains(w, "=?") || strings.ContainsFunc(w, func(r rune) bool { return r >= 0x7f }) {
 			return false
 		}
 	}
@@ -227,7 +237,7 @@ func foldWords(lead string, words []string) string {
 	column, gap := len(lead), ""
 	for _, w := range words {
 		trimmed := strings.TrimRight(w, " ")
-		if gap != "" && trimmed != "" && column+len(gap)+len(trimmed) > maxLine {
+		if gap != "" && trimmed != "" && column+len(gap)+len(trimmed) > MaxLine {
 			b.WriteString("\r\n")
 			column = 0
 		}

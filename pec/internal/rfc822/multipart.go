@@ -1,4 +1,4 @@
-package pec
+package rfc822
 
 import (
 	"bufio"
@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// media is a field such as Content-Type, taken apart.
-type media struct {
-	name   string            // in lower case
-	params map[string]string // by name in lower case; of repeated ones the first
+// Media is a field such as Content-Type, taken apart.
+type Media struct {
+	Name   string            // in lower case
+	Params map[string]string // by name in lower case; of repeated ones the first
 }
 
-// parseMedia reads the value of Content-Type or Content-Disposition. QUIRK: values with special characters that should
+// ParseMedia reads the value of Content-Type or Content-Disposition. QUIRK: values with special characters that should
 // be quoted, stray semicolons and parameters without a value occur; what cannot be read is passed over.
-func parseMedia(value string) media {
+func ParseMedia(value string) Media {
 	name, rest, _ := strings.Cut(value, ";")
-	m := media{name: strings.ToLower(strings.TrimSpace(name)), params: map[string]string{}}
+	m := Media{Name: strings.ToLower(strings.TrimSpace(name)), Params: map[string]string{}}
 	for rest != "" {
 		end := strings.IndexAny(rest, "=;")
 		if end < 0 {
@@ -32,8 +32,8 @@ func parseMedia(value string) media {
 		}
 		var param string
 		param, rest = mediaValue(strings.TrimLeft(rest, " \t"))
-		if _, seen := m.params[key]; !seen && key != "" {
-			m.params[key] = param
+		if _, seen := m.Params[key]; !seen && key != "" {
+			m.Params[key] = param
 		}
 	}
 	return m
@@ -51,11 +51,20 @@ func mediaValue(s string) (value, rest string) {
 	return strings.TrimSpace(value), rest
 }
 
-// split finds the parts of a multipart body, each with its MIME header and without the line end that precedes the next
-// delimiter (RFC 2046, 5.1.1). It reads the body once and keeps none of it.
-func split(body Source, boundary string) ([]Source, error) {
-	s := splitter{body: body, delimiter: []byte("--" + boundary), start: -1}
-	r := bufio.NewReaderSize(reader(body), 32<<10)
+// Range is a piece of a body, in bytes.
+type Range struct{ Offset, Length int64 }
+
+// ErrMultipart says that a body is not the multipart that it should be.
+var ErrMultipart = errors.New("malformed multipart")
+
+// maxParts guards against bodies made to exhaust us.
+const maxParts = 64
+
+// Split finds the parts of a multipart body, each with its MIME header and without the line end that precedes the next
+// delimiter (RFC 2046, 5.1.1). It reads the body once and keeps none of it. Errors are ErrMultipart and those of body.
+func Split(body io.Reader, boundary string) ([]Range, error) {
+	s := splitter{delimiter: []byte("--" + boundary), start: -1}
+	r := bufio.NewReaderSize(body, 32<<10)
 	whole := true // the next piece begins a line
 	for !s.closed {
 		piece, err := r.ReadSlice('\n')
@@ -72,20 +81,19 @@ func split(body Source, boundary string) ([]Source, error) {
 			break
 		}
 		if len(s.parts) > maxParts {
-			return nil, fmt.Errorf("%w: over %d parts", ErrParts, maxParts)
+			return nil, fmt.Errorf("%w: over %d parts", ErrMultipart, maxParts)
 		}
 	}
 	if !s.closed {
-		return nil, fmt.Errorf("%w: no last delimiter", ErrParts)
+		return nil, fmt.Errorf("%w: no last delimiter", ErrMultipart)
 	}
 	return s.parts, nil
 }
 
 // splitter collects the parts of a body.
 type splitter struct {
-	body      Source
 	delimiter []byte
-	parts     []Source
+	parts     []Range
 	offset    int64  // of the line
 	start     int64  // of the part; -1 before the first delimiter
 	before    int64  // how long the line end before offset is
@@ -108,7 +116,7 @@ func (s *splitter) line(piece []byte) {
 	}
 	if s.start >= 0 {
 		end := max(s.offset-s.before, s.start)
-		s.parts = append(s.parts, Section(s.body, s.start, end-s.start))
+		s.parts = append(s.parts, Range{s.start, end - s.start})
 	}
 	s.start = s.offset + int64(len(piece))
 	s.closed = closing
