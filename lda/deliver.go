@@ -53,8 +53,11 @@ func (j *job) deliverTo(ctx context.Context, box pec.Address) delivery {
 	}
 	defer release(ctx, claim)
 	if len(claim.Finished) > 0 {
-		at, err := j.deliveredAt(ctx, key)
-		return delivery{at: at, err: err, first: j.agent.o.Clock.Now()}
+		d, err := j.resultOf(ctx, key)
+		if err != nil {
+			return delivery{err: err, first: j.agent.o.Clock.Now()}
+		}
+		return d
 	}
 	first := claim.First(key)
 	at, err := j.deliverOnce(ctx, claim, key, box)
@@ -89,7 +92,7 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		})
 	})
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, refusedForGood(ctx, c, key, err)
 	}
 	at := j.agent.now()
 	err = c.Done(ctx, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })
@@ -115,14 +118,10 @@ func (j *job) takes(ctx context.Context, box pec.Address) error {
 // messageID is the Message-ID of the message as delivered, by which a mailbox is searched.
 func (j *job) messageID() string { return j.header.Get("Message-ID") }
 
-// tableDelivered keeps when a mailbox got a message: another address that leads to the same mailbox may be presented
-// later, and its receipt says that instant.
-const tableDelivered = "lda.delivered"
-
 // delivered writes what a delivery makes true: for each certified recipient that the mailbox stands for, the fact and
 // the record.
 func (j *job) delivered(tx store.Tx, key effect.Key, box pec.Address, at time.Time) error {
-	if err := tx.Put(tableDelivered, rowOf(key), []byte(at.UTC().Format(time.RFC3339))); err != nil {
+	if err := putResult(tx, key, result{At: &at}); err != nil {
 		return err
 	}
 	r := j.event(ledger.EventDelivery, at)
@@ -149,24 +148,6 @@ func (j *job) standsFor(box pec.Address) []pec.Address {
 		}
 	}
 	return out
-}
-
-func (j *job) deliveredAt(ctx context.Context, key effect.Key) (at time.Time, err error) {
-	err = j.agent.o.Store.View(ctx, func(tx store.Tx) error {
-		value, found := tx.Get(tableDelivered, rowOf(key))
-		if !found {
-			return errors.New("a delivery without its instant")
-		}
-		var err error
-		at, err = time.Parse(time.RFC3339, string(value))
-		return err
-	})
-	return at, err
-}
-
-func rowOf(k effect.Key) []byte {
-	row := append([]byte(k.Signer+"\x00"+k.Identifier+"\x00"), k.Digest[:]...)
-	return append(row, k.Effect+"\x00"+k.Recipient...)
 }
 
 // expired says whether a recipient has waited long enough.

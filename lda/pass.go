@@ -109,8 +109,7 @@ func (w *work) pass(ctx context.Context, p passing) error {
 	}
 	defer release(ctx, claim)
 	if len(claim.Finished) > 0 {
-		w.log.InfoContext(ctx, "dropped: it was delivered before", "to", p.parcel.to.String())
-		return nil
+		return w.passed(ctx, p)
 	}
 	if err := w.settle(ctx); err != nil {
 		return err
@@ -138,15 +137,31 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		return err
 	})
 	if err != nil {
-		return ordinarily(err)
+		return ordinarily(refusedForGood(ctx, c, p.key, err))
 	}
 	at := w.agent.now()
 	return c.Done(ctx, []effect.Key{p.key}, func(tx store.Tx) error {
+		if err := putResult(tx, p.key, result{At: &at}); err != nil {
+			return err
+		}
 		if aside != nil {
 			return tracking.PutDue(tx, *aside)
 		}
 		return p.done(tx, at)
 	})
+}
+
+// passed answers for what an earlier presentation ended.
+func (w *work) passed(ctx context.Context, p passing) error {
+	d, err := w.resultOf(ctx, p.key)
+	if err != nil {
+		return err
+	}
+	if d.refused != nil {
+		return ordinarily(d.refused)
+	}
+	w.log.InfoContext(ctx, "dropped: it was delivered before", "to", p.parcel.to.String())
+	return nil
 }
 
 // ordinarily gives a refusal the kind that Postfix is told.

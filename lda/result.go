@@ -1,0 +1,67 @@
+package lda
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/policy"
+)
+
+// tableResults keeps how a delivery into a mailbox ended: another address that leads to the same mailbox may be
+// presented later, and its receipt says that instant; and what a mailbox refused once stays refused, so that every
+// presentation hears the same.
+const tableResults = "lda.delivery"
+
+// result is a row of it: exactly one of its fields is set.
+type result struct {
+	At      *time.Time      `json:"at,omitempty"`
+	Refused *policy.Attempt `json:"refused,omitempty"`
+}
+
+func putResult(tx store.Tx, k effect.Key, r result) error {
+	return tx.Put(tableResults, rowOf(k), encode(r))
+}
+
+// refusedForGood ends a delivery that the mailbox refused for good, and returns the error to go on with.
+func refusedForGood(ctx context.Context, c *effect.Claim, k effect.Key, err error) error {
+	refused, ok := errors.AsType[*refusal](err)
+	if !ok {
+		return err
+	}
+	ended := c.Done(ctx, []effect.Key{k}, func(tx store.Tx) error {
+		return putResult(tx, k, result{Refused: &refused.Attempt})
+	})
+	if ended != nil {
+		return ended
+	}
+	return err
+}
+
+// resultOf is how a delivery that is done ended.
+func (w *work) resultOf(ctx context.Context, k effect.Key) (delivery, error) {
+	var r result
+	err := w.agent.o.Store.View(ctx, func(tx store.Tx) error {
+		value, found := tx.Get(tableResults, rowOf(k))
+		if !found {
+			return errors.New("a delivery that is done, without its result")
+		}
+		return decode(value, &r)
+	})
+	switch {
+	case err != nil:
+		return delivery{}, err
+	case r.At != nil:
+		return delivery{at: *r.At}, nil
+	case r.Refused != nil:
+		return delivery{refused: &refusal{*r.Refused}}, nil
+	}
+	return delivery{}, errors.New("a delivery with an empty result")
+}
+
+func rowOf(k effect.Key) []byte {
+	row := append([]byte(k.Signer+"\x00"+k.Identifier+"\x00"), k.Digest[:]...)
+	return append(row, k.Effect+"\x00"+k.Recipient...)
+}
