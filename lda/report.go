@@ -55,8 +55,11 @@ func parseReport(h pec.Header, body io.Reader) (*report, error) {
 			return nil, fmt.Errorf("%w: %w", errNotReport, err)
 		}
 		isStatus, err := r.readPart(part)
-		if err != nil || isStatus && stated {
-			return nil, fmt.Errorf("%w: a part cannot be read: %w", errNotReport, err)
+		if err == nil && isStatus && stated {
+			err = errors.New("a second status")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotReport, err)
 		}
 		stated = stated || isStatus
 	}
