@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/supervise"
@@ -68,6 +69,8 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the lab runs Postfix and Dovecot, whose masters need root: run it as root")
 	}
+	// Others must enter the folders that this process makes, whatever its user's mask.
+	defer syscall.Umask(syscall.Umask(0o022))
 	l, err := prepare(ctx, o)
 	if err == nil {
 		err = l.launch(ctx)
