@@ -130,6 +130,9 @@ func (c *conn) look(command byte, b []byte) (err error) {
 	case cmdQuitNew: // the library does not know it; to it, and to us, the transaction is over and all macros are void
 		c.in[4] = cmdAbort
 		clear(c.macros)
+	case cmdAbort, cmdQuit:
+	default: // the library would write to a log of its own
+		return fmt.Errorf("%w: command %q was not asked for", errMalformed, command)
 	}
 	return err
 }
@@ -214,9 +217,11 @@ func (c *conn) end(ctx context.Context) Reply {
 	cancel()
 	waiting.Wait()
 	c.ending = true
-	if e.Err() != nil {
-		return Reply{}
+	if err := e.Err(); err != nil {
+		c.server.o.Log.Error("edits not made", slog.Any("error", err))
+		r = Reply{}
 	}
+	e.abandon()
 	return r
 }
 

@@ -29,6 +29,7 @@ const (
 type Edits struct {
 	c    *conn
 	body *bodyWriter
+	err  error // a fault of the caller, who asked for what Postfix would not take
 }
 
 // AddHeader puts a field below all others. value begins with the byte after the colon; its line ends may be CRLF.
@@ -65,7 +66,7 @@ func (e *Edits) Body() io.WriteCloser {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
 	if e.body != nil {
-		e.c.err = errors.Join(e.c.err, errSecondBody)
+		e.err = errSecondBody
 		return e.body
 	}
 	e.body = &bodyWriter{c: e.c, open: true}
@@ -77,15 +78,26 @@ func (e *Edits) Body() io.WriteCloser {
 func (e *Edits) Err() error {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
-	if e.c.err == nil && e.body != nil && e.body.open {
-		return errOpenBody
+	if e.body != nil && e.body.open {
+		return errors.Join(e.c.err, e.err, errOpenBody)
 	}
-	return e.c.err
+	return errors.Join(e.c.err, e.err)
+}
+
+// abandon takes back a piece of a body that nobody finished: the reply follows.
+func (e *Edits) abandon() {
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	if e.body != nil && e.body.open {
+		e.body.open = false
+		e.c.out = e.c.out[:0]
+	}
 }
 
 var (
 	errSecondBody = errors.New("milter: a second replacement of the body")
-	errOpenBody   = errors.New("milter: an edit while the body is replaced")
+	errOpenBody   = errors.New("milter: an edit, or the end, while the body is replaced")
+	errClosedBody = errors.New("milter: more of a body that was closed")
 	nul           = []byte{0}
 )
 
@@ -93,7 +105,8 @@ func (e *Edits) packet(action byte, parts ...[]byte) {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
 	if e.body != nil && e.body.open {
-		e.c.err = errors.Join(e.c.err, errOpenBody)
+		e.err = errOpenBody
+		return
 	}
 	e.c.packet(action, parts...)
 }
@@ -129,6 +142,9 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
 	written := 0
+	if !w.open {
+		return 0, errClosedBody
+	}
 	for len(p) > 0 && w.c.err == nil {
 		if len(w.c.out) == 0 {
 			w.c.out = append(w.c.out, 0, 0, 0, 0, actReplaceBody)

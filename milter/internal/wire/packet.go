@@ -20,6 +20,7 @@ const (
 	cmdBody      = byte(milter.CodeBody)
 	cmdEnd       = byte(milter.CodeEOB)
 	cmdAbort     = byte(milter.CodeAbort)
+	cmdQuit      = byte(milter.CodeQuit)
 	cmdQuitNew   = byte(milter.CodeQuitNewConn)
 )
 
