@@ -17,6 +17,7 @@ import (
 var (
 	world *lab.Lab
 	env   client.Env
+	post  *sink // delta's mail server
 )
 
 func TestMain(m *testing.M) {
@@ -44,6 +45,11 @@ func runAll(m *testing.M) int {
 	}
 	defer func() { _ = world.Stop() }()
 	env = client.ParseEnv(world.Env())
+	if post, err = newSink(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer post.close()
 	code := m.Run()
 	if code != 0 {
 		logs(filepath.Join(dir, "lab", "log"))

@@ -144,6 +144,16 @@ func (m *Message) Kind() pec.Kind {
 
 // Fetch reads every message of user's mailbox, oldest first.
 func (e Env) Fetch(host string, user Login) ([]*Message, error) {
+	return e.fetch(host, user, &imap.SearchCriteria{})
+}
+
+// Holding reads the messages of user's mailbox that contain text somewhere, header and attached messages included,
+// oldest first.
+func (e Env) Holding(host string, user Login, text string) ([]*Message, error) {
+	return e.fetch(host, user, &imap.SearchCriteria{Text: []string{text}})
+}
+
+func (e Env) fetch(host string, user Login, criteria *imap.SearchCriteria) ([]*Message, error) {
 	conf, err := e.tls(host)
 	if err != nil {
 		return nil, err
@@ -161,10 +171,12 @@ func (e Env) Fetch(host string, user Login) ([]*Message, error) {
 	if err != nil || box.NumMessages == 0 {
 		return nil, err
 	}
-	set := imap.SeqSet{}
-	set.AddRange(1, box.NumMessages)
+	found, err := c.UIDSearch(criteria, nil).Wait()
+	if err != nil || len(found.AllUIDs()) == 0 {
+		return nil, err
+	}
 	section := &imap.FetchItemBodySection{Peek: true}
-	list, err := c.Fetch(set, &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{section}}).Collect()
+	list, err := c.Fetch(imap.UIDSetNum(found.AllUIDs()...), &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{section}}).Collect()
 	if err != nil {
 		return nil, err
 	}
