@@ -89,7 +89,10 @@ func TestServiceNoticeToUser(t *testing.T) {
 	mario, service := env.Users("ALFA")[0].Address, env.Login("ALFA_SERVICE_USER").Address
 	o := someone(t, "DELTA")
 	taken := func(c *pec.CertData) { c.Taken = []pec.Address{address(t, dora())} }
-	virus := func(c *pec.CertData) { deliveredTo(t, dora())(c); c.Receipt, c.Error, c.Detail = "", pec.ErrorVirus, "Eicar" }
+	virus := func(c *pec.CertData) {
+		deliveredTo(t, dora())(c)
+		c.Receipt, c.Error, c.Detail = "", pec.ErrorVirus, "Eicar"
+	}
 	for _, to := range [][]string{{mario}, {mario, service}} {
 		about := o.draft(t, dora())
 		about.data.Sender = address(t, mario)
