@@ -31,7 +31,7 @@ type Options struct {
 	Config func(host, toml string) string
 	// Env is added to the environment of the daemons, as NAME=value.
 	Env []string
-	// Patience is how long Start waits until all ports answer; 0 means 30 s.
+	// Patience is how long Start waits until all ports answer; 0 means a minute.
 	Patience time.Duration
 }
 
@@ -117,7 +117,7 @@ func prepare(ctx context.Context, o Options) (*Lab, error) {
 		return nil, fmt.Errorf("%q is not an absolute path", o.Dir)
 	}
 	if o.Patience == 0 {
-		o.Patience = 30 * time.Second
+		o.Patience = time.Minute
 	}
 	l := &Lab{options: o, Bin: o.Bin}
 	var err error

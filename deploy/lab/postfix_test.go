@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
@@ -67,6 +68,29 @@ func TestSubmission(t *testing.T) {
 		}
 		if len(d.to) == 2 {
 			break // both in one transaction
+		}
+	}
+}
+
+// Whatever form an address has, it is the milter that answers: it knows which need a notice.
+func TestSubmissionLeavesAddressesToTheMilter(t *testing.T) {
+	h := shared.Alfa
+	c, err := shared.env.Dial("ALFA", "SUBMISSION_PORT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Auth(sasl.NewPlainClient("", h.Users[0].Address, h.Users[0].Password)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Mail("somebody@else.example", nil); err != nil {
+		t.Errorf("MAIL of a foreign sender: %v", err)
+	}
+	for _, to := range []string{
+		"@relay.example:mario@alfa.example", "x@ceralacca.internal", "mario%beta.example@alfa.example", "mario", "x@nowhere.example",
+	} {
+		if err := c.Rcpt(to, nil); err != nil {
+			t.Errorf("RCPT %s: %v", to, err)
 		}
 	}
 }
@@ -160,6 +184,7 @@ func TestRefusalsByListener(t *testing.T) {
 		{"internal domain on the ordinary listener", "ORDINARY_MX_PORT", "x@ceralacca.internal", "550 5.7.1"},
 		{"unknown ordinary mailbox", "ORDINARY_MX_PORT", "nobody@ordinaria.example", "550 5.1.1"},
 		{"unknown certified mailbox at the incoming point", "MX_PORT", "nobody@alfa.example", ""},
+		{"source route at the incoming point: the milter answers", "MX_PORT", "@relay.example:mario@alfa.example", ""},
 		{"our ordinary domain at the incoming point: the milter answers", "MX_PORT", "olga@ordinaria.example", ""},
 		{"relaying through the incoming point", "MX_PORT", "gino@gamma.example", "554 5.7.1"},
 		{"subdomain of a certified domain", "MX_PORT", "mario@sub.alfa.example", "554 5.7.1"},
