@@ -58,9 +58,12 @@ func OpenReadOnly(path string) (Store, error) {
 	return readOnly{&bolt{db: db}}, nil
 }
 
+// open leaves the list of free pages in memory: written with every commit, it would make each of them as long as the
+// list, which after years is longer than all else. It is found again at the opening, by a walk over the file.
 func open(path string, reading bool) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: patience, ReadOnly: reading, InitialMmapSize: addresses, FreelistType: bbolt.FreelistMapType,
+		NoFreelistSync: true,
 	})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
