@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,13 +118,29 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// authority and its certificates are made once: keys take long.
+var authority = sync.OnceValue(func() *pki.Authority { return must(pki.NewAuthority("Test CA", time.Now())) })
+
+var pairs = sync.OnceValue(func() map[string]*pki.Pair {
+	made := map[string]*pki.Pair{}
+	for _, name := range []string{"alfa", "beta", "delta", "gamma"} {
+		made[name] = must(authority().Signing(name+" S.p.A.", "posta-certificata@"+name+".example"))
+	}
+	return made
+})
+
 // newWorld makes everything but the servers. The instant is real: OpenSSL judges by the clock of the machine.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, dir: mtatest.Dir(t), log: &logBuffer{}}
-	ca := must(pki.NewAuthority("Test CA", time.Now()))
+	return newWorldIn(t, mtatest.Dir(t))
+}
+
+func newWorldIn(t testing.TB, dir string) *world {
+	t.Helper()
+	w := &world{t: t, dir: dir, log: &logBuffer{}}
+	ca := authority()
 	for name, p := range map[string]*provider{"alfa": &w.alfa, "beta": &w.beta, "delta": &w.delta, "gamma": &w.gamma} {
-		*p = w.provider(ca, name)
+		*p = w.provider(name)
 	}
 	caFile, crlFile := w.file("ca.pem", ca.CertPEM()), w.file("crl.pem", must(ca.CRL()))
 	w.trustedFile = w.file("trusted.pem", append(ca.CertPEM(), must(ca.CRL())...))
@@ -153,10 +170,10 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) provider(ca *pki.Authority, name string) provider {
+func (w *world) provider(name string) provider {
 	domain := name + ".example"
 	p := provider{Provider: pec.Provider{Name: name + " S.p.A.", Address: address(w.t, "posta-certificata@"+domain)}}
-	p.pair = must(ca.Signing(p.Name, p.Address.String()))
+	p.pair = pairs()[name]
 	cert, key := w.file(name+".pem", p.pair.CertPEM()), w.file(name+".key", must(p.pair.KeyPEM()))
 	p.key = must(signer.LoadKey(cert, key))
 	p.record = &pec.ProviderRecord{
@@ -191,23 +208,30 @@ func (w *world) serve() *world {
 		}
 	})
 	c := w.options.Config.Milter
-	for _, path := range []string{c.SubmissionSocket.Address, c.IncomingSocket.Address} {
-		awaitFile(w.t, path)
-	}
+	awaitSockets(w.t, c)
 	w.mta = mtatest.Start(w.t, mtatest.Config{
 		Dir: w.dir, SubmissionSocket: c.SubmissionSocket.Address, IncomingSocket: c.IncomingSocket.Address,
 	})
 	return w
 }
 
-func awaitFile(t testing.TB, path string) {
+// awaitSockets waits until both are served and Postfix may use them.
+func awaitSockets(t testing.TB, c config.Milter) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
-			return
+	for _, path := range []string{c.SubmissionSocket.Address, c.IncomingSocket.Address} {
+		served := false
+		for end := time.Now().Add(10 * time.Second); !served && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			conn, err := net.Dial("unix", path)
+			if err == nil {
+				_ = conn.Close()
+				info, err := os.Stat(path)
+				served = err == nil && info.Mode().Perm() == 0o660
+			}
+		}
+		if !served {
+			t.Fatalf("nobody serves %s", path)
 		}
 	}
-	t.Fatalf("%s did not come to be", path)
 }
 
 // arrived is a message that reached the sink: its record, proven, and what the agent would go on with.
