@@ -163,7 +163,11 @@ func TestUncertainDeliveryThatDidNotArriveIsRepeated(t *testing.T) {
 func TestPanicIsTemporaryAndCounted(t *testing.T) {
 	w := newWorld(t)
 	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
-	w.probe = func(string, string) { panic(errors.New("a fault of ours")) }
+	w.probe = func(step, _ string) {
+		if step == "before "+effect.StepClaim {
+			panic(errors.New("a fault of ours"))
+		}
+	}
 	same(t, "answer", w.present(text, anna, mario), []string{"451 4.3.0"})
 	w.probe = nil
 	w.alarmed("panic")

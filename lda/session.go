@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-smtp"
 
+	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/rawmsg"
 	"github.com/ceralacca/ceralacca/internal/reply"
 	"github.com/ceralacca/ceralacca/pec"
@@ -18,12 +19,19 @@ type session struct {
 	agent *Agent
 	conn  *conn
 	p     *presentation // the transaction under way
+	// replied says that the answers are on their way to Postfix, for the probe.
+	replied bool
 }
 
 var _ smtp.LMTPSession = (*session)(nil)
 
-// Reset implements smtp.Session.
-func (s *session) Reset() { s.p = nil }
+// Reset implements smtp.Session. The library calls it when all answers to a message are on the wire.
+func (s *session) Reset() {
+	if s.replied {
+		s.agent.o.Register.Probe().At("after "+effect.StepReply, "")
+	}
+	s.p, s.replied = nil, false
+}
 
 // Logout implements smtp.Session. It runs while LMTPData may still do: it MUST NOT touch the transaction.
 func (s *session) Logout() error { return nil }
@@ -60,6 +68,8 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	s.conn.enter()
 	defer s.conn.leave()
 	replies := s.answer(p, r)
+	s.agent.o.Register.Probe().At("before "+effect.StepReply, "")
+	s.replied = true
 	for i, one := range p.recipients {
 		status.SetStatus(one.raw, onWire(replies[i]))
 	}

@@ -70,6 +70,13 @@ const (
 // production: the tests that kill the agent between two steps use it, and nothing else does.
 type Probe func(step, effect string)
 
+// At tells of a point. The zero Probe hears nothing.
+func (p Probe) At(point, effect string) {
+	if p != nil {
+		p(point, effect)
+	}
+}
+
 // Around runs fn as a step of an effect. The zero Probe only runs fn.
 func (p Probe) Around(step, effect string, fn func() error) error {
 	if p == nil {

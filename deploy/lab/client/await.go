@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -47,7 +48,8 @@ func (e Env) About(ref string) (map[string][]*Message, error) {
 			return nil, fmt.Errorf("mailbox %s: %w", box.Login.Address, err)
 		}
 		for _, m := range list {
-			if m.Header.Get(pec.FieldReference) == ref || m.Header.Get("Message-ID") == ref {
+			if m.Header.Get(pec.FieldReference) == ref || m.Header.Get("Message-ID") == ref ||
+				m.Kind() == pec.KindAnomaly && bytes.Contains(m.Raw, []byte(ref)) {
 				out[box.Login.Address] = append(out[box.Login.Address], m)
 			}
 		}
@@ -101,7 +103,7 @@ func (e Env) Await(ctx context.Context, ref string, want map[string][]pec.Kind) 
 		}
 		select {
 		case <-ctx.Done():
-			return found, fmt.Errorf("about %s the mailboxes hold %v, want %v; queues: %w", ref, got, goal, e.QueuesEmpty(context.Background()))
+			return found, fmt.Errorf("about %s the mailboxes hold %v, want %v; queues: %v", ref, got, goal, e.QueuesEmpty(context.Background()))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
