@@ -186,9 +186,9 @@ func TestRefusalsByListener(t *testing.T) {
 		{"unknown certified mailbox at the incoming point", "MX_PORT", "nobody@alfa.example", ""},
 		{"source route at the incoming point: the milter answers", "MX_PORT", "@relay.example:mario@alfa.example", ""},
 		{"our ordinary domain at the incoming point: the milter answers", "MX_PORT", "olga@ordinaria.example", ""},
-		{"relaying through the incoming point", "MX_PORT", "gino@gamma.example", "554 5.7.1"},
-		{"subdomain of a certified domain", "MX_PORT", "mario@sub.alfa.example", "554 5.7.1"},
-		{"internal domain at the incoming point", "MX_PORT", "x@ceralacca.internal", "554 5.7.1"},
+		{"relaying through the incoming point", "MX_PORT", "gino@gamma.example", "550 5.7.1"},
+		{"subdomain of a certified domain", "MX_PORT", "mario@sub.alfa.example", "550 5.7.1"},
+		{"internal domain at the incoming point", "MX_PORT", "x@ceralacca.internal", "550 5.7.1"},
 	} {
 		s, err := shared.env.Dial("ALFA", c.port)
 		if err != nil {
