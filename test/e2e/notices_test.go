@@ -10,7 +10,7 @@ import (
 
 // TestNotifications has delta answer a message of alfa as a provider should, twice, with a receipt each time.
 func TestNotifications(t *testing.T) {
-	conformance.Covers(t, "C020", "C101", "C117", "C131", "C160", "C204")
+	conformance.Covers(t, "C020", "C101", "C117", "C131", "C160")
 	from, service := env.Users("ALFA")[0], env.Login("ALFA_SERVICE_USER").Address
 	o := someone(t, "DELTA")
 	about := sendToDelta(t)
@@ -116,4 +116,28 @@ func TestNotificationOfNothing(t *testing.T) {
 	deliver(t, "ALFA", env["DELTA_PEC_ADDRESS"], []string{mario}, raw)
 	found := settle(t, e.token, map[string][]pec.Kind{mario: {pec.KindAnomaly}})
 	wantAnomaly(t, "ALFA", found[mario][0], raw, pec.ProblemRouting)
+}
+
+// TestContradiction has delta certify both that a message was delivered and that it was not: both reach the sender, the
+// first stands, and the contradiction is an alarm and a record.
+func TestContradiction(t *testing.T) {
+	conformance.Covers(t, "C117", "C131")
+	from := env.Users("ALFA")[0].Address
+	o := someone(t, "DELTA")
+	about := sendToDelta(t)
+	want := map[string][]pec.Kind{from: {pec.KindAcceptance, pec.KindDelivery}, dora(): {pec.KindTransport}}
+	deliver(t, "ALFA", env["DELTA_PEC_ADDRESS"], []string{from}, o.notice(t, pec.KindDelivery, about, from, deliveredTo(t, dora())))
+	settle(t, about.MessageID, want)
+
+	log := daemonLog(t, "alfa-lda")
+	failed := o.notice(t, pec.KindNonDelivery, about, from, func(c *pec.CertData) {
+		deliveredTo(t, dora())(c)
+		c.Receipt, c.Error, c.Detail = "", pec.ErrorRecipient, "5.1.1 - Delta PEC - indirizzo non valido"
+	})
+	deliver(t, "ALFA", env["DELTA_PEC_ADDRESS"], []string{from}, failed)
+	want[from] = append(want[from], pec.KindNonDelivery)
+	settle(t, about.MessageID, want)
+	eventually(t, log, "contradictory certificates")
+	logged(t, "ALFA", string(about.Identifier), ledger.EventAcceptance, ledger.EventEnvelope, ledger.EventNotification,
+		ledger.EventNotificationDelivered, ledger.EventContradiction, ledger.EventNotification, ledger.EventNotificationDelivered)
 }

@@ -252,7 +252,12 @@ func logged(t *testing.T, host, text string, want ...ledger.Event) {
 // daemonLog begins to watch the log of a daemon, such as "alfa-lda"; what it returns gives the lines that came since.
 func daemonLog(t *testing.T, name string) func() string {
 	t.Helper()
-	file := filepath.Join(filepath.Dir(env["ALFA_POSTFIX_LOG"]), name+".log")
+	return logFile(t, filepath.Join(filepath.Dir(env["ALFA_POSTFIX_LOG"]), name+".log"))
+}
+
+// logFile begins to watch a file that only grows.
+func logFile(t *testing.T, file string) func() string {
+	t.Helper()
 	before, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +274,7 @@ func daemonLog(t *testing.T, name string) func() string {
 // eventually waits until text appears in a log.
 func eventually(t *testing.T, log func() string, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // it serves clean-ups too
 	defer cancel()
 	for !strings.Contains(log(), text) {
 		select {
