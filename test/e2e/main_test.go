@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 }
 
 func runAll(m *testing.M) int {
-	if testing.Short() {
-		return m.Run() // the tests skip themselves: there is no lab
+	if f := flag.Lookup("test.list"); f != nil && f.Value.String() != "" {
+		return m.Run() // only the names are asked for
 	}
 	dir, err := os.MkdirTemp("", "e2e")
 	if err != nil {
