@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
 )
@@ -67,6 +68,7 @@ func TestAwkwardMessagesStayAsTheyCame(t *testing.T) {
 
 // The incoming point wraps them, every byte.
 func TestAwkwardMessagesAreWrappedAsTheyCame(t *testing.T) {
+	conformance.Covers(t, "C133")
 	w := newWorld(t).serve()
 	c := mtatest.Dial(t, w.mta.Incoming, "")
 	for _, test := range awkward {

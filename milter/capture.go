@@ -68,7 +68,7 @@ func (c *capture) write(p []byte) {
 	c.measure(p)
 	if _, err := c.raw.Write(p); err != nil {
 		c.fail(fmt.Errorf("milter: capture: %w", err))
-	} else if c.limit > 0 && c.raw.Size() > c.limit {
+	} else if c.limit > 0 && c.raw.Size() > c.limit { // [C049]
 		c.fail(&pec.Error{Op: "milter: capture", Kind: pec.ErrorTooLarge, Err: errTooLarge})
 	}
 }

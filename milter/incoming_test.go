@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
@@ -22,6 +23,7 @@ func ordinaryMail() []byte {
 }
 
 func TestSignedMailStaysAsItCame(t *testing.T) {
+	conformance.Covers(t, "C103", "C116", "C117")
 	w := newWorld(t).serve()
 	for _, test := range []struct {
 		name, from string
@@ -61,6 +63,8 @@ func TestSignedMailStaysAsItCame(t *testing.T) {
 }
 
 func TestAnomaliesAreWrapped(t *testing.T) {
+	conformance.Covers(t, "C104", "C105", "C109", "C114", "C118", "C119", "C132",
+		"C133", "C134", "C135", "C140", "C141", "C142")
 	w := newWorld(t)
 	w.options.Mailboxes = boxes{"mario@alfa.example": {State: mailbox.Known}, "off@alfa.example": {State: mailbox.Disabled}, "silent@alfa.example": nil}
 	w.serve()
@@ -100,13 +104,30 @@ func TestAnomaliesAreWrapped(t *testing.T) {
 			t.Errorf("%s: record %+v, want an anomaly because of %s", test.name, r, test.want)
 		}
 		w.verify(a.whole)
-		if got := bytesOf(t, w.parts(a.whole).Original); !bytes.Equal(got, test.message) {
+		parts := w.parts(a.whole)
+		if parts.CertData != nil {
+			t.Errorf("%s: an anomaly envelope with certification data", test.name)
+		}
+		if got, want := a.header.Get("Message-ID"), fieldOf(t, test.message, "Message-ID"); got != want {
+			t.Errorf("%s: Message-ID %q, want the %q of the message", test.name, got, want)
+		}
+		if got := bytesOf(t, parts.Original); !bytes.Equal(got, test.message) {
 			t.Errorf("%s: the message within the envelope (-want +got):\n%s", test.name, cmp.Diff(string(test.message), string(got)))
 		}
 		if got := a.header.Get("X-Trasporto"); got != "errore" {
 			t.Errorf("%s: X-Trasporto %q", test.name, got)
 		}
 	}
+}
+
+// fieldOf is the value of a field of a message.
+func fieldOf(t *testing.T, message []byte, name string) string {
+	t.Helper()
+	h, _, err := pec.ReadHeader(pec.Bytes(message), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Get(name)
 }
 
 // forged is a delivery receipt of p's for a recipient of beta's.
@@ -119,6 +140,7 @@ func (p provider) forged(t *testing.T) []byte {
 }
 
 func TestIncomingRefused(t *testing.T) {
+	conformance.Covers(t, "C118", "C119")
 	w := newWorld(t).serve()
 	c := mtatest.Dial(t, w.mta.Incoming, "")
 	for _, test := range []struct{ mail, want string }{

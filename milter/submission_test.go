@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
 	"github.com/ceralacca/ceralacca/pec"
@@ -18,6 +19,8 @@ import (
 )
 
 func TestSubmissionBecomesATransportEnvelope(t *testing.T) {
+	conformance.Covers(t, "C001", "C002", "C012", "C021", "C025", "C030", "C031", "C034", "C035",
+		"C036", "C037", "C075", "C080", "C084", "C086", "C087")
 	w := newWorld(t).serve()
 	original := submit("Message-ID: <client@pc>", "Cc: gino@ordinary.example,", "\tmaria@pec.alfa.example",
 		"Subject: =?utf-8?q?perch=C3=A9?=", "Received: from a by b", "X-Empty:", "Received: from c by d")
@@ -75,6 +78,7 @@ func wantRecipients(t *testing.T, a arrived, want ...string) {
 }
 
 func TestFaultySubmissionGoesToTheAgentAlone(t *testing.T) {
+	conformance.Covers(t, "C014", "C026", "C043", "C044", "C047")
 	w := newWorld(t).serve()
 	original := submit("Bcc: spy@beta.example", "Subject: a", "X-Ceralacca-Transaction: 1/1; AAAA", "X-CERALACCA-transaction: x")
 	c := mtatest.Dial(t, w.mta.Submission, "mario@alfa.example")
@@ -99,6 +103,7 @@ func TestFaultySubmissionGoesToTheAgentAlone(t *testing.T) {
 }
 
 func TestSubmissionRefusedInSession(t *testing.T) {
+	conformance.Covers(t, "C023")
 	w := newWorld(t)
 	w.options.Senders = config.SenderMap{
 		"mario@alfa.example": {address(t, "info@alfa.example"), address(t, "mario@beta.example")},
@@ -147,6 +152,7 @@ func TestSubmissionRefusedInSession(t *testing.T) {
 }
 
 func TestSubmissionTooLarge(t *testing.T) {
+	conformance.Covers(t, "C045", "C049")
 	w := newWorld(t)
 	w.options.Config.Limits = config.Limits{Size: 200e3, Product: 10e6, HardSize: 2e6}
 	w.serve()
