@@ -25,8 +25,8 @@ type Writer struct {
 	buffer []byte
 	file   *os.File // holds all the bytes but those of buffer; nil while they are few
 	size   int64
-	digest hash.Hash
-	err    error // the first failure, or ErrFinished
+	digest hash.Hash // nil: nobody wants it
+	err    error     // the first failure, or ErrFinished
 }
 
 // NewWriter makes a Writer that puts long messages into an unlinked file in the folder dir, which MUST NOT be in memory
@@ -34,6 +34,9 @@ type Writer struct {
 func NewWriter(dir string) *Writer {
 	return &Writer{dir: dir, digest: sha256.New()}
 }
+
+// SkipDigest saves the work of hashing: the digest of the Message is then zero. It MUST come before the first Write.
+func (w *Writer) SkipDigest() { w.digest = nil }
 
 // Write implements io.Writer. After an error all further calls return it.
 func (w *Writer) Write(p []byte) (int, error) {
@@ -49,7 +52,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	} else {
 		w.buffer = append(w.buffer, p...)
 	}
-	w.digest.Write(p) // never fails
+	if w.digest != nil {
+		w.digest.Write(p) // never fails
+	}
 	w.size += int64(len(p))
 	return len(p), nil
 }
@@ -97,7 +102,9 @@ func (w *Writer) Finish() (*Message, error) {
 		}
 		m.memory = nil
 	}
-	w.digest.Sum(m.digest[:0])
+	if w.digest != nil {
+		w.digest.Sum(m.digest[:0])
+	}
 	w.buffer, w.file, w.err = nil, nil, ErrFinished
 	return m, nil
 }
@@ -146,7 +153,7 @@ func (m *Message) ReadAt(p []byte, off int64) (int, error) {
 // Size is the number of bytes.
 func (m *Message) Size() int64 { return m.size }
 
-// Digest is the SHA-256 of the bytes.
+// Digest is the SHA-256 of the bytes, zero after SkipDigest.
 func (m *Message) Digest() [sha256.Size]byte { return m.digest }
 
 // Close frees the file. The message MUST NOT be read afterwards. It may be called more than once.

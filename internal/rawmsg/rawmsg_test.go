@@ -143,3 +143,21 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("capturing 20 MiB allocated %d bytes", got)
 	}
 }
+
+func TestDigestCanBeSkipped(t *testing.T) {
+	want := content(memory + 5)
+	w := NewWriter(t.TempDir())
+	w.SkipDigest()
+	if _, err := w.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	got, err := io.ReadAll(io.NewSectionReader(m, 0, m.Size()))
+	if err != nil || !bytes.Equal(got, want) || m.Digest() != [32]byte{} {
+		t.Errorf("%d bytes, digest %x, %v; want the bytes and no digest", len(got), m.Digest(), err)
+	}
+}
