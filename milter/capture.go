@@ -94,6 +94,14 @@ func (c *capture) measure(p []byte) {
 	}
 }
 
+// digest is the SHA-256 of the message: what was made on the way, or by reading it again.
+func (m *message) digest() ([32]byte, error) {
+	if sum := m.Digest(); sum != [32]byte{} {
+		return sum, nil
+	}
+	return transaction.Digest(m.header, m.original().Body)
+}
+
 // message is a finished capture.
 type message struct {
 	*rawmsg.Message

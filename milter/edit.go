@@ -14,9 +14,11 @@ import (
 )
 
 // unchanged leaves the message as it came and puts the record above it.
-func (s *session) unchanged(e *wire.Edits, m *message, r *transaction.Record) error {
+func (s *session) unchanged(e *wire.Edits, m *message, r *transaction.Record) (err error) {
+	if r.Digest, err = m.digest(); err != nil {
+		return err
+	}
 	deleteHeader(e, nil, m.private)
-	r.Digest = m.Digest()
 	return s.vouch(e, r)
 }
 

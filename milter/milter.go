@@ -98,7 +98,7 @@ func (m *Milter) Serve(ctx context.Context) error {
 	c := m.options.Load().Config.Milter
 	doors := []door{
 		{string(transaction.PointSubmission), c.SubmissionSocket, func(o *Options, m wire.Macros) wire.Handler {
-			return &submission{newSession(o, transaction.PointSubmission, m)}
+			return newSubmission(o, m)
 		}},
 		{string(transaction.PointIncoming), c.IncomingSocket, func(o *Options, m wire.Macros) wire.Handler {
 			return &incoming{newSession(o, transaction.PointIncoming, m)}

@@ -18,6 +18,14 @@ type submission struct{ session }
 
 var _ wire.Handler = (*submission)(nil)
 
+// newSubmission begins a transaction. What is certified is hashed with the envelope: a digest of its own is wanted only
+// of what is refused.
+func newSubmission(o *Options, m wire.Macros) *submission {
+	s := &submission{newSession(o, transaction.PointSubmission, m)}
+	s.raw.SkipDigest()
+	return s
+}
+
 // Mail implements wire.Handler.
 func (s *submission) Mail(addr string, params []string) wire.Reply {
 	return s.answer("MAIL", s.mail(addr, params))
