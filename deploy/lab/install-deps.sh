@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that lab, demo and tests need and that are missing.
+# Installs the Debian packages that lab, demo and tests need, and those named as
+# arguments, as far as they are missing.
 # It starts no service, touches no configuration of Postfix or Dovecot that is there,
 # and removes no package. With everything in place it does nothing.
 set -eu
 
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd openssl libxml2-utils ca-certificates'
+packages="$packages $*"
 
 missing=
 for p in $packages; do
