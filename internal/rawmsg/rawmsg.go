@@ -14,7 +14,7 @@ import (
 
 // memory is how many bytes of a message stay in memory. Eight messages at a time may add 8 MiB to a daemon, other
 // buffers included.
-const memory = 128 << 10
+const memory = 32 << 10
 
 // ErrFinished says that a Writer has been finished or discarded.
 var ErrFinished = errors.New("rawmsg: the message is complete")

@@ -86,6 +86,9 @@ func (c *conn) next() error {
 		c.hand(func(h Handler) { h.Body(b) })
 		return nil
 	case cmdMacro:
+		if len(b) > 0 && b[0] == cmdBody {
+			return nil // they come before each piece and say nothing new
+		}
 		return c.keepMacros(b)
 	}
 	c.unread = c.in

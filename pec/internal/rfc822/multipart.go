@@ -94,10 +94,10 @@ func Split(body io.Reader, boundary string) ([]Range, error) {
 type splitter struct {
 	delimiter []byte
 	parts     []Range
-	offset    int64  // of the line
-	start     int64  // of the part; -1 before the first delimiter
-	before    int64  // how long the line end before offset is
-	tail      []byte // the last bytes before offset, at most two
+	offset    int64   // of the line
+	start     int64   // of the part; -1 before the first delimiter
+	before    int64   // how long the line end before offset is
+	tail      [2]byte // the last bytes before offset; zero before the second
 	closed    bool
 }
 
@@ -124,10 +124,18 @@ func (s *splitter) line(piece []byte) {
 
 // keepEnd remembers the line end, which may be cut in two by the reader's buffer.
 func (s *splitter) keepEnd(piece []byte) {
-	s.tail = append(s.tail, piece[max(0, len(piece)-2):]...)
-	s.tail = s.tail[max(0, len(s.tail)-2):]
-	s.before = int64(len(s.tail) - len(bytes.TrimRight(s.tail, "\r\n")))
-	if !bytes.HasSuffix(s.tail, []byte("\r\n")) {
-		s.before = min(s.before, 1)
+	switch n := len(piece); {
+	case n > 1:
+		s.tail = [2]byte(piece[n-2:])
+	case n == 1:
+		s.tail = [2]byte{s.tail[1], piece[0]}
+	}
+	switch {
+	case s.tail == [2]byte{'\r', '\n'}:
+		s.before = 2
+	case s.tail[1] == '\r' || s.tail[1] == '\n':
+		s.before = 1
+	default:
+		s.before = 0
 	}
 }

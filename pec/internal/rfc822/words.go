@@ -30,9 +30,11 @@ func Decode(raw string) string {
 	return strings.TrimSpace(OneLine(text))
 }
 
+var lineEnds = strings.NewReplacer("\r", "", "\n", "")
+
 // Unfold takes the line ends of folding out, and space around the value. What remains is one line.
 func Unfold(value string) string {
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(value))
+	return strings.TrimSpace(lineEnds.Replace(value))
 }
 
 // OneLine makes control and line-breaking characters spaces, and invalid bytes U+FFFD.
