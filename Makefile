@@ -40,3 +40,8 @@ conformance: ## fill docs/conformance.tsv from the code and the last coverage in
 	rm -rf .work/coverage && mkdir -p .work/coverage
 	-CERALACCA_COVERAGE=$(CURDIR)/.work/coverage go run ./test/run -count=1 -timeout 60m ./...
 	go run ./internal/conformance/cmd fill -coverage .work/coverage
+
+.PHONY: bench
+bench: deps build ## measure all goals of docs/performance.md, or GOAL=P4, as root; RECORD=yes writes them there
+	@deploy/lab/install-deps.sh opendkim
+	go run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(RECORD),-record)

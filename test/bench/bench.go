@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/deploy/lab"
+	"github.com/ceralacca/ceralacca/deploy/lab/client"
+)
+
+// bench is what the goals share: one lab, one private Postfix for the peers, and what was measured already.
+type bench struct {
+	ctx    context.Context
+	dir    string
+	rounds int
+	lab    *lab.Lab
+	env    client.Env
+	peer   *peer
+	meter  *meter
+	began  time.Time
+	// Several goals look at the same measurement.
+	access map[int]outcome
+	flows  map[flow]outcome
+}
+
+// limits lets messages of 100 MB and their receipts through with room.
+const limits = "\n[limits]\nsize = \"150 MB\"\nproduct = \"150 MB\"\nhard_size = \"160 MB\"\n"
+
+// options are those of the command line.
+type options struct {
+	bin, dir, env string
+	rounds        int
+}
+
+func newBench(ctx context.Context, o options) (*bench, error) {
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := filepath.Abs(o.bin)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{ctx: ctx, dir: dir, rounds: o.rounds, began: time.Now(), access: map[int]outcome{}, flows: map[flow]outcome{}}
+	b.say("starting the lab and its peers")
+	b.lab, err = lab.Start(ctx, lab.Options{
+		Dir: dir, Bin: bin, Daemons: true, Env: strings.Fields(o.env),
+		Config: func(_, toml string) string { return toml + limits },
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.env = environment(b.lab.Env())
+	b.meter = newMeter()
+	if b.peer, err = startPeer(ctx, b.lab); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func (b *bench) close() error {
+	err := b.lab.Stop()
+	b.meter.close()
+	return err
+}
+
+// environment reads the lines of a lab's env file.
+func environment(text string) client.Env {
+	env := client.Env{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		env[name] = strings.Trim(value, "'")
+	}
+	return env
+}
+
+// say prints a line of progress.
+func (b *bench) say(format string, args ...any) {
+	fmt.Printf("%7.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// conditions says when and on what something is measured.
+func (b *bench) conditions() string {
+	load, _ := os.ReadFile("/proc/loadavg") // empty where there is none
+	return fmt.Sprintf("%s, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
+		runtime.NumCPU(), processor(), output("uname", "-r"), output("postconf", "-d", "-h", "mail_version"),
+		output("dovecot", "--version"), output("openssl", "version"), output("git", "describe", "--always", "--dirty"))
+}
+
+func processor() string {
+	raw, _ := os.ReadFile("/proc/cpuinfo") // unknown where there is none
+	for line := range strings.Lines(string(raw)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+// output is the first line of what a command prints, for people.
+func output(name string, args ...string) string {
+	raw, _ := exec.Command(name, args...).Output() // an absent command prints nothing
+	line, _, _ := strings.Cut(string(raw), "\n")
+	return strings.TrimSpace(line)
+}
