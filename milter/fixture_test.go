@@ -82,6 +82,7 @@ type world struct {
 	milter                   *Milter
 	mta                      *mtatest.Postfix
 	log                      *logBuffer
+	main                     []string // more settings of Postfix
 }
 
 type logBuffer struct {
@@ -211,6 +212,7 @@ func (w *world) serve() *world {
 	awaitSockets(w.t, c)
 	w.mta = mtatest.Start(w.t, mtatest.Config{
 		Dir: w.dir, SubmissionSocket: c.SubmissionSocket.Address, IncomingSocket: c.IncomingSocket.Address,
+		Main: w.main,
 	})
 	return w
 }

@@ -79,7 +79,9 @@ func wantRecipients(t *testing.T, a arrived, want ...string) {
 
 func TestFaultySubmissionGoesToTheAgentAlone(t *testing.T) {
 	conformance.Covers(t, "C014", "C026", "C043", "C044", "C047")
-	w := newWorld(t).serve()
+	w := newWorld(t)
+	w.main = []string{"virtual_alias_maps = inline:{ spy@beta.example=one@beta.example, Luigi@beta.example=two@ordinary.example }"}
+	w.serve()
 	original := submit("Bcc: spy@beta.example", "Subject: a", "X-Ceralacca-Transaction: 1/1; AAAA", "X-CERALACCA-transaction: x")
 	c := mtatest.Dial(t, w.mta.Submission, "mario@alfa.example")
 	to := []string{"luigi@beta.example", "Luigi@beta.example", "hidden+x@beta.example", "spy@BETA.example"}
