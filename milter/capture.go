@@ -11,10 +11,11 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// Limits of a header, which is held in memory, and of which Postfix looks for each field that we delete from the top.
+// Limits of a header, which is held in memory, and of which Postfix looks for each field that we delete from the top:
+// 5,000 fields took it 8 seconds.
 const (
 	maxHeader = 1 << 20 // bytes
-	maxFields = 5000
+	maxFields = 1000
 )
 
 var (
