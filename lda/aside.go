@@ -153,7 +153,7 @@ func (a *Agent) parcelOfDue(d tracking.Due) (parcel, error) {
 	}
 	return parcel{
 		from: data.From, to: d.To, about: d.Identifier, kind: d.Kind, messageID: data.MessageID, digest: data.Digest,
-		again: true,
+		search: true,
 		write: func(w io.Writer) error {
 			file, err := os.Open(a.dueFile(d))
 			if err != nil {

@@ -48,7 +48,10 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 	w := a.newWork(p, id, "")
 	if r.returned.Has(pec.FieldReceipt) {
 		w.logBounce(ctx, r, "a notification of ours was not delivered")
-		return nil
+		return w.append(ctx, ledger.Record{
+			Event: ledger.EventDSNIgnored, Kind: pec.Kind(r.returned.Get(pec.FieldReceipt)),
+			Related: []string{r.returned.Get("Message-ID")}, Detail: "a notification of ours was not delivered",
+		})
 	}
 	b, err := w.bounced(ctx, r)
 	if err != nil {
@@ -108,7 +111,9 @@ func (b *bounced) conclude(ctx context.Context) error {
 		r, known := b.recipient(s)
 		switch {
 		case s.action != "failed" || !known:
-			b.logBounce(ctx, &report{statuses: []status{s}}, "it changes nothing")
+			if err := b.ignore(ctx, s, "it changes nothing"); err != nil {
+				return err
+			}
 		case r.Type == pec.Certified:
 			if err := b.notDelivered(ctx, r.Address, s); err != nil {
 				return err
@@ -121,6 +126,17 @@ func (b *bounced) conclude(ctx context.Context) error {
 		return nil
 	}
 	return b.tell(ctx, ordinary)
+}
+
+// ignore writes down that a status changes nothing.
+func (b *bounced) ignore(ctx context.Context, s status, why string) error {
+	b.logBounce(ctx, &report{statuses: []status{s}}, why)
+	r := b.event(b.about, b.about.Provider, ledger.EventDSNIgnored, b.agent.now())
+	r.Detail = s.action + " " + s.attempt.Enhanced + " " + s.final + ": " + why
+	if one, known := b.recipient(s); known {
+		r.Covered = []pec.Address{one.Address}
+	}
+	return b.append(ctx, r)
 }
 
 // recipient finds whom a status is about. The original address counts: the final one may be what another system made
@@ -148,8 +164,7 @@ func (b *bounced) notDelivered(ctx context.Context, recipient pec.Address, s sta
 		return err
 	}
 	if state.Final != nil {
-		b.logBounce(ctx, &report{statuses: []status{s}}, "the recipient has an outcome")
-		return nil
+		return b.ignore(ctx, s, "the recipient has an outcome")
 	}
 	failure := policy.NonDelivery(b.live.config.Provider.Name, s.attempt)
 	o := outcome{Recipient: recipient.String(), At: b.agent.now(), Failure: &failure}
@@ -192,8 +207,12 @@ func (b *bounced) done(tx store.Tx, s issued) error {
 	r := b.event(b.about, b.about.Provider, ledger.EventNonDelivery, s.Instant)
 	r.Effect, r.Related, r.Detail = effectOutcome, []string{s.MessageID}, s.notice.Data.Detail
 	r.Covered = []pec.Address{*s.notice.Data.Delivery}
-	if err := ledger.Append(tx, r); err != nil {
-		return err
+	dsn := r
+	dsn.Event, dsn.Related = ledger.EventDSN, nil
+	for _, one := range []ledger.Record{dsn, r} {
+		if err := ledger.Append(tx, one); err != nil {
+			return err
+		}
 	}
 	return b.fact(tx, b.about, b.about.Provider, tracking.Fact{
 		Kind: tracking.NotDelivered, Recipient: *s.notice.Data.Delivery, Time: s.Instant, Provider: b.about.Provider,

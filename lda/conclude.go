@@ -163,17 +163,31 @@ func (w *work) nonDelivery(about *pec.CertData, recipient pec.Address, o outcome
 func (j *job) concluded(tx store.Tx, s issued) error {
 	data := s.notice.Data
 	r := j.event(ledger.EventDeliveryReceipt, s.Instant)
+	r.Effect, r.Related, r.Covered = effectOutcome, []string{s.MessageID}, []pec.Address{*data.Delivery}
 	if data.Kind == pec.KindNonDelivery {
 		r.Event, r.Detail = ledger.EventNonDelivery, data.Detail
+		if err := j.fact(tx, tracking.NotDelivered, *data.Delivery, s.Instant); err != nil {
+			return err
+		}
+	} else if err := j.deliveredEarlier(tx, *data.Delivery, s.Instant); err != nil {
+		return err
 	}
-	r.Effect, r.Related, r.Covered = effectOutcome, []string{s.MessageID}, []pec.Address{*data.Delivery}
+	return ledger.Append(tx, r)
+}
+
+// deliveredEarlier writes the delivery for a recipient whose mailbox got the message under another address, in an
+// earlier presentation; for all others the delivery itself wrote it.
+func (j *job) deliveredEarlier(tx store.Tx, recipient pec.Address, at time.Time) error {
+	state, err := tracking.Outcome(tx, j.data.Identifier, recipient)
+	if err != nil || state.Final != nil {
+		return err
+	}
+	r := j.event(ledger.EventDelivery, at)
+	r.Effect, r.Covered = effectDelivery, []pec.Address{recipient}
 	if err := ledger.Append(tx, r); err != nil {
 		return err
 	}
-	if data.Kind == pec.KindNonDelivery {
-		return j.fact(tx, tracking.NotDelivered, *data.Delivery, s.Instant)
-	}
-	return nil // the delivery itself wrote the fact
+	return j.fact(tx, tracking.Delivered, recipient, at)
 }
 
 // resumeOutcomes ends what an earlier run began to certify, before anything is delivered: a recipient whose

@@ -87,8 +87,8 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 	}
 	err := j.agent.o.Register.Probe().Around(effect.StepHandOver, key.Effect, func() error {
 		return j.intoMailbox(ctx, parcel{
-			from: j.sender, to: box, messageID: j.messageID(), digest: j.signed.Digest, write: j.writeAsReceived,
-			again: len(c.Prepared) > 0,
+			from: j.sender, to: box, about: j.data.Identifier, kind: j.data.Kind, messageID: j.messageID(),
+			digest: j.signed.Digest, write: j.writeAsReceived, again: len(c.Prepared) > 0,
 		})
 	})
 	if err != nil {
@@ -125,7 +125,7 @@ func (j *job) delivered(tx store.Tx, key effect.Key, box pec.Address, at time.Ti
 		return err
 	}
 	r := j.event(ledger.EventDelivery, at)
-	r.Effect, r.Covered = effectDelivery, j.standsFor(box)
+	r.Effect, r.Covered, r.Detail = effectDelivery, j.standsFor(box), box.String()
 	if err := ledger.Append(tx, r); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/policy"
 )
 
@@ -33,6 +34,7 @@ func (a *Agent) lmtp(ctx context.Context, p parcel) error {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends the exchange; its error says so
 	if err := converse(c, p); err != nil {
+		a.o.Metrics.Count(metrics.HandOvers, "dovecot")
 		return fmt.Errorf("dovecot: %w", judge(err))
 	}
 	_ = c.Quit() // the message is stored: nothing that follows matters

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/policy"
@@ -25,7 +27,8 @@ type parcel struct {
 	messageID  string   // with angle brackets
 	digest     [32]byte // of the signed part
 	write      func(io.Writer) error
-	again      bool // an earlier run may have handed it over
+	search     bool // look into the mailbox first
+	again      bool // the same, and what is not found there is said to be a possible duplicate
 }
 
 // refusal is a permanent answer of Dovecot: the mailbox does not take this message, now or later.
@@ -114,7 +117,7 @@ func refusedBy(s mailbox.State) *refusal {
 // intoMailbox puts a message into one mailbox, once: when an earlier run may have done it the mailbox is searched
 // first. Errors are *refusal or temporary.
 func (w *work) intoMailbox(ctx context.Context, p parcel) error {
-	if p.again {
+	if p.again || p.search {
 		there, err := w.isThere(ctx, p)
 		if err != nil {
 			return err
@@ -123,10 +126,32 @@ func (w *work) intoMailbox(ctx context.Context, p parcel) error {
 			w.log.InfoContext(ctx, "an earlier run delivered it", "to", p.to.String(), "message_id", p.messageID)
 			return nil
 		}
-		w.log.WarnContext(ctx, "possible duplicate", "to", p.to.String(), "message_id", p.messageID)
-		w.agent.o.Metrics.Count(metrics.Repeats, "mailbox")
+	}
+	if p.again {
+		if err := w.possibleDuplicate(ctx, p); err != nil {
+			return err
+		}
 	}
 	return w.agent.lmtp(ctx, p)
+}
+
+// possibleDuplicate says in the log that a hand-over of unknown outcome is repeated.
+func (w *work) possibleDuplicate(ctx context.Context, p parcel) error {
+	w.log.WarnContext(ctx, "possible duplicate", "to", p.to.String(), "message_id", p.messageID)
+	w.agent.o.Metrics.Count(metrics.Repeats, string(p.kind))
+	return w.append(ctx, ledger.Record{
+		Identifier: p.about, Event: ledger.EventPossibleDuplicate, Kind: p.kind, Covered: []pec.Address{p.to},
+		Related: []string{p.messageID}, Detail: "handed over again to " + p.to.String(),
+	})
+}
+
+// append writes a record that belongs to no effect, as of now. What has no identifier has that of the transaction.
+func (w *work) append(ctx context.Context, r ledger.Record) error {
+	r.Time, r.QueueID = w.agent.now(), w.queueID
+	if r.Identifier == "" {
+		r.Identifier = pec.Identifier(w.id)
+	}
+	return w.agent.o.Store.Update(ctx, func(tx store.Tx) error { return ledger.Append(tx, r) })
 }
 
 // isThere looks for a parcel in its mailbox. What has no Message-ID cannot be looked up.

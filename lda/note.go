@@ -32,7 +32,9 @@ func note(ctx context.Context, j *job) error {
 	}
 	defer release(ctx, claim)
 	if len(claim.Finished) > 0 {
-		return nil
+		r := j.event(ledger.EventDuplicate, j.data.Time)
+		r.Effect, r.Kind, r.Related = effectNotification, j.data.Kind, []string{j.messageID()}
+		return j.append(ctx, r)
 	}
 	if err := j.settle(ctx); err != nil {
 		return err

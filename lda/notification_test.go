@@ -70,6 +70,7 @@ func TestIncomingNotifications(t *testing.T) {
 	w.alarmed("contradictory")
 	same(t, "log", w.events(about.Identifier), []string{
 		"notification-received", "notification-delivered", "notification-received", "notification-delivered",
+		"duplicate", "duplicate",
 		"contradiction", "notification-received", "notification-delivered",
 	})
 	same(t, "out", w.outgoing(), []string{})

@@ -69,6 +69,10 @@ func (a *Agent) send(ctx context.Context, p parcel) error {
 	defer c.Close()
 	if err := relay(c, p); err != nil {
 		a.o.Metrics.Count(metrics.HandOvers, "out")
+		if reply, ok := errors.AsType[*smtp.SMTPError](err); ok && reply.Code >= 500 || errors.Is(err, errNoDSN) {
+			a.o.Metrics.Count(metrics.Alarms, "out")
+			a.o.Log.ErrorContext(ctx, "the outbound instance is not set up for the agent", "alarm", true, "error", err)
+		}
 		return fmt.Errorf("out: %w", err)
 	}
 	_ = c.Quit() // the message is queued: nothing that follows matters

@@ -61,7 +61,7 @@ func passAnomaly(ctx context.Context, j *job) error {
 
 // anomalyParcel is the anomaly envelope on its way to one mailbox.
 func (j *job) anomalyParcel(to pec.Address) (parcel, error) {
-	p := parcel{from: j.sender, to: to}
+	p := parcel{from: j.sender, to: to, about: j.record.Identifier, kind: pec.KindAnomaly}
 	if j.wrapped != nil {
 		p.messageID, p.digest = j.wrapped.Header().Get("Message-ID"), j.wrapped.Digest()
 		p.write = wholeOf(j.wrapped)
