@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -158,7 +157,6 @@ type server struct {
 	*Server
 	path   string
 	panics atomic.Int32
-	log    bytes.Buffer
 	served chan error
 }
 
