@@ -56,7 +56,7 @@ func TestLookup(t *testing.T) {
 		t.Run(in, func(t *testing.T) {
 			got, err := m.Lookup(t.Context(), address(t, in))
 			if diff := cmp.Diff(want, text(got, err)); diff != "" {
-				t.Errorf("Lookup(%s) (-want +got):\n%s", in, diff)
+				t.Errorf("Lookup(%s) (-want +got):\n%s\nerror: %v", in, diff, err)
 			}
 		})
 	}

@@ -106,14 +106,22 @@ func (s *Server) Up() {
 	s.cmd = exec.Command("dovecot", "-F", "-c", s.conf())
 	must(s.t, s.cmd.Start())
 	for range 200 {
-		if conn, err := net.Dial("unix", s.LMTP); err == nil {
-			_ = conn.Close()
+		if answers(s.LMTP) && answers(s.UserDB) && answers(s.IMAP) {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	text, _ := os.ReadFile(s.log)
 	s.t.Fatalf("dovecot does not come up:\n%s", text)
+}
+
+// answers tells whether somebody listens at a socket: the server opens its sockets one after the other.
+func answers(socket string) bool {
+	conn, err := net.Dial("unix", socket)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
 }
 
 // Down stops the server.
