@@ -31,9 +31,9 @@ type Trust struct {
 
 // anchors is what was read from the files at one time; it is immutable.
 type anchors struct {
-	roots, others *x509.CertPool
-	lists         []*crl
-	stamps        []fileStamp
+	*Authorities
+	lists  []*crl
+	stamps []fileStamp
 }
 
 // NewTrust reads the files, all of which MUST exist and be good: without revocation lists nobody is judged. Alarms go
@@ -92,28 +92,16 @@ func (f TrustFiles) read() (*anchors, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &anchors{roots: x509.NewCertPool(), others: x509.NewCertPool(), stamps: stamps}
-	authorities, err := readCertificates(f.CA)
+	authorities, err := ReadAuthorities(f.CA)
 	if err != nil {
 		return nil, err
 	}
-	trusted := 0
-	for _, c := range authorities {
-		if selfSigned(c) {
-			a.roots.AddCert(c)
-			trusted++
-		} else {
-			a.others.AddCert(c)
-		}
-	}
-	if trusted == 0 {
-		return nil, fmt.Errorf("%s: it has no self-signed authority", f.CA)
-	}
+	a := &anchors{Authorities: authorities, stamps: stamps}
 	if len(f.CRLs) == 0 {
 		return nil, fmt.Errorf("%w: none is configured", ErrNoCRL)
 	}
 	for _, path := range f.CRLs {
-		lists, err := readCRLs(path, authorities)
+		lists, err := readCRLs(path, authorities.list)
 		if err != nil {
 			return nil, err
 		}
@@ -146,20 +134,10 @@ func (t *Trust) State(at time.Time) []CRLState {
 // revocation list speaks of it, and neither it nor an authority below the root, where a list speaks of that, had been
 // revoked by then. Errors are [ErrExpired], [ErrChain], [ErrRevoked] and [ErrNoCRL]. [C110] [C111] [C112]
 func (t *Trust) Check(cert *x509.Certificate, extra []*x509.Certificate, at time.Time) error {
-	if outsideDates(cert, at) {
-		return fmt.Errorf("%w: %s to %s", ErrExpired,
-			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
-	}
 	a := t.current.Load()
-	others := a.others.Clone()
-	for _, c := range extra {
-		others.AddCert(c)
-	}
-	// Certificates without extended key usage pass, those for something else do not.
-	chains, err := cert.Verify(x509.VerifyOptions{Roots: a.roots, Intermediates: others, CurrentTime: at,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}})
+	chains, err := a.chains(cert, extra, at)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrChain, err)
+		return err
 	}
 	for _, chain := range chains { // one that holds is enough; the error is that of the last
 		if err = t.checkChain(a, chain, at); err == nil {
@@ -179,9 +157,6 @@ func (t *Trust) checkChain(a *anchors, chain []*x509.Certificate, at time.Time) 
 		if err != nil {
 			return err
 		}
-	}
-	if len(chain) == 1 {
-		return fmt.Errorf("%w: an authority signs no mail", ErrChain)
 	}
 	return nil
 }
