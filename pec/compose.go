@@ -193,21 +193,31 @@ func (n *Notification) textName() string {
 	}[n.Data.Kind]
 }
 
+// SubjectPrefix is what the Subject of the message that carries these data begins with, in front of the subject of the
+// original; it ends with a space. It is empty for a kind that is none. [C052] [C063] [C154]
+func (c *CertData) SubjectPrefix() string {
+	switch {
+	case c.Kind == KindNonAcceptance && c.Error == ErrorVirus:
+		return subjectNonAcceptanceVirus
+	case c.Kind == KindNonDelivery && c.Error == ErrorVirus:
+		return subjectNonDeliveryVirus
+	}
+	return subjectPrefix[c.Kind]
+}
+
 func (n *Notification) header(p Provider, id string) *builder {
 	c := &n.Data
 	b := &builder{}
 	b.add(FieldReceipt, string(c.Kind)) // [C016] [C017]
-	prefix := subjectPrefix[c.Kind]
 	if c.Error == ErrorVirus && c.Kind != KindVirusDetection {
 		b.add(FieldSecurity, securityAlarm)
-		prefix = map[Kind]string{KindNonAcceptance: subjectNonAcceptanceVirus, KindNonDelivery: subjectNonDeliveryVirus}[c.Kind]
 	}
 	if c.Kind == KindVirusDetection {
 		b.add(FieldOriginator, c.Sender.String()) // [C146]
 	}
 	b.reference(c.MessageID)
 	b.date(c.Time)
-	b.subject(prefix, c.Subject)
+	b.subject(c.SubjectPrefix(), c.Subject)
 	b.add("From", p.Address.String()) // [C004] [C053]
 	b.add("To", n.To.String())        // [C009]
 	b.add("Message-ID", id)
