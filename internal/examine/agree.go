@@ -1,9 +1,9 @@
 package examine
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/mail"
 	"slices"
 	"strings"
@@ -20,100 +20,196 @@ func claimedKind(h pec.Header) pec.Kind {
 	return pec.Kind(strings.ToLower(h.Get(pec.FieldTransport)))
 }
 
-// maxSkew is how far Date may be from the certified instant: they should be the same, clocks of others are not.
-const maxSkew = 5 * time.Minute
+// maxSkew is how far Date may be from the certified instant. Ours are the same; other providers take the two moments
+// some lines of code apart.
+const maxSkew = time.Minute
 
-// checkHeaders compares the outer header, which no signature covers, with the certification data. [C114]
-func checkHeaders(h pec.Header, c *pec.CertData) error {
-	var wrong []error
-	differ := func(name, got, want string) {
-		if got != want {
-			wrong = append(wrong, fmt.Errorf("%s is %q, the certification data say %q", name, got, want))
-		}
-	}
-	differ("the kind", string(claimedKind(h)), string(c.Kind))
-	differ(pec.FieldReference, h.Get(pec.FieldReference), strings.TrimSpace(c.MessageID))
-	if c.Kind == pec.KindTransport {
-		differ("Message-ID", h.Get("Message-ID"), "<"+string(c.Identifier)+">")
-	}
-	if c.Subject != nil {
-		subject := pec.DecodeText(h.Get("Subject"))
-		if !strings.HasSuffix(squeeze(subject), squeeze(*c.Subject)) {
-			wrong = append(wrong, fmt.Errorf("Subject is %q, the certified one is %q", subject, *c.Subject))
-		}
-	}
-	if date, err := mail.ParseDate(h.Get("Date")); err != nil {
-		wrong = append(wrong, errors.New("Date cannot be read"))
-	} else if d := date.Sub(c.Time).Abs(); d > maxSkew {
-		wrong = append(wrong, fmt.Errorf("Date is %s away from the certified instant", d))
-	}
-	wrong = append(wrong, checkAddressee(h, c))
-	return errors.Join(wrong...)
+// comparison collects where the outer header, which no signature covers, differs from what is signed.
+type comparison struct {
+	header   pec.Header
+	signer   *x509.Certificate
+	data     *pec.CertData
+	original pec.Header // of the original within, nil when there is none
+	wrong    []error
 }
 
-// checkAddressee: receipts and notices for a user go to the sender. [C009]
-func checkAddressee(h pec.Header, c *pec.CertData) error {
-	switch c.Kind {
-	case pec.KindTransport, pec.KindAnomaly, pec.KindTakeCharge, pec.KindVirusDetection:
-		return nil
-	}
-	to, err := pec.ParseAddressList(h.Get("To"))
-	if err != nil || len(to) != 1 || to[0].Fold() != c.Sender.Fold() {
-		return fmt.Errorf("To is %q, the certified sender is %s", h.Get("To"), c.Sender)
-	}
-	return nil
+func (c *comparison) fault(format string, args ...any) {
+	c.wrong = append(c.wrong, fmt.Errorf(format, args...))
 }
 
-// squeeze makes subjects comparable: folding and encoding change white space.
+func (c *comparison) differ(name, got, want string) {
+	if got != want {
+		c.fault("%s is %q, the certification data say %q", name, got, want)
+	}
+}
+
+// checkHeaders compares the outer header with the certification data and the original. [C114]
+func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
+	c := &comparison{header: m.Header, signer: m.Signer, data: data}
+	if parts.Original != nil {
+		if original, _, err := pec.ReadHeader(parts.Original, maxHeader); err == nil {
+			c.original = original
+		}
+	}
+	c.single()
+	c.kind()
+	c.differ(pec.FieldReference, m.Header.Get(pec.FieldReference), strings.TrimSpace(data.MessageID))
+	if data.Kind == pec.KindTransport {
+		c.differ("Message-ID", m.Header.Get("Message-ID"), "<"+string(data.Identifier)+">")
+	}
+	c.subject()
+	c.date()
+	c.author(e)
+	if data.Kind == pec.KindTransport {
+		c.inherited("To")
+		c.inherited("Cc")
+		c.replies()
+	} else {
+		e.addressee(c)
+	}
+	return errors.Join(c.wrong...)
+}
+
+// single: a field that is there twice lets each reader choose.
+func (c *comparison) single() {
+	for _, name := range []string{"From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", pec.FieldReceipt,
+		pec.FieldTransport, pec.FieldReference} {
+		if n := len(c.header.Values(name)); n > 1 {
+			c.fault("%s is there %d times", name, n)
+		}
+	}
+}
+
+// kind: receipts and notices say it in one field, envelopes in another. [C016] [C022]
+func (c *comparison) kind() {
+	right, other := pec.FieldReceipt, pec.FieldTransport
+	if c.data.Kind == pec.KindTransport {
+		right, other = other, right
+	}
+	c.differ(right, strings.ToLower(c.header.Get(right)), string(c.data.Kind))
+	if c.header.Has(other) {
+		c.fault("%s is there, which a message of kind %q has not", other, c.data.Kind)
+	}
+}
+
+// subject: what comes before the subject of the original is prescribed.
+func (c *comparison) subject() {
+	want := c.data.SubjectPrefix()
+	if c.data.Subject != nil {
+		want += *c.data.Subject
+	}
+	if got := pec.DecodeText(c.header.Get("Subject")); squeeze(got) != squeeze(want) {
+		c.fault("Subject is %q, by the certification data it is %q", got, want)
+	}
+}
+
+func (c *comparison) date() {
+	date, err := mail.ParseDate(c.header.Get("Date"))
+	if err != nil {
+		c.fault("Date is %q, which cannot be read", c.header.Get("Date"))
+		return
+	}
+	if date.Sub(c.data.Time).Abs() > maxSkew {
+		c.fault("Date is %s, the certified instant is %s", pec.ItalianTime(date).Format(time.RFC3339),
+			pec.ItalianTime(c.data.Time).Format(time.RFC3339))
+	}
+}
+
+// author: From is an address of the provider that signed, and whoever it names besides is the certified sender. [C004]
+// [C078] [C108]
+func (c *comparison) author(e *Examiner) {
+	from := c.header.Get("From")
+	list, err := pec.ParseAddressList(from)
+	if err != nil || len(list) != 1 {
+		c.fault("From is %q, which is not one address", from)
+		return
+	}
+	if !e.ofSigner(c.signer, list[0]) {
+		c.fault("From is %s, which is no address of who signed", list[0])
+	}
+	named := strings.FieldsFunc(pec.DecodeText(from), func(r rune) bool { return strings.ContainsRune(" \t\"'<>,;:()", r) })
+	for _, word := range named {
+		sender := c.data.Kind == pec.KindTransport && strings.EqualFold(word, c.data.Sender.String())
+		if strings.Contains(word, "@") && !sender && !strings.EqualFold(word, list[0].String()) {
+			c.fault("From names %s, the certified sender is %s", word, c.data.Sender)
+		}
+	}
+}
+
+// ofSigner: a certificate without addresses can only be judged by the directory.
+func (e *Examiner) ofSigner(signer *x509.Certificate, a pec.Address) bool {
+	if e.providers != nil {
+		if record, ok := e.providers.ByCertificate(signer); ok && record.Manages(a.Domain()) {
+			return true
+		}
+	}
+	return len(signer.EmailAddresses) == 0 || slices.ContainsFunc(signer.EmailAddresses, func(s string) bool {
+		return strings.EqualFold(s, a.String())
+	})
+}
+
+// inherited: an envelope has the To and Cc of the original, which is under the signature. [C075]
+func (c *comparison) inherited(name string) {
+	if c.original == nil {
+		return
+	}
+	got, want := c.header.Get(name), c.original.Get(name)
+	if squeeze(got) != squeeze(want) && !sameAddresses(got, want) {
+		c.fault("%s is %q, that of the original is %q", name, got, want)
+	}
+}
+
+// replies: QUIRK: some providers reduce Reply-To to the address, some leave the certified one empty. [C079]
+func (c *comparison) replies() {
+	got, want := c.header.Get("Reply-To"), c.data.ReplyTo
+	if got == "" || want == "" || squeeze(got) == squeeze(want) || sameAddresses(got, want) {
+		return
+	}
+	c.fault("Reply-To is %q, the certification data say %q", got, want)
+}
+
+// addressee: what is for a user goes to the sender, what is between providers to the mailbox that the directory has.
+// [C009] [C129]
+func (e *Examiner) addressee(c *comparison) {
+	due := c.data.Sender
+	if k := c.data.Kind; k == pec.KindTakeCharge || k == pec.KindVirusDetection {
+		if e.providers == nil {
+			return
+		}
+		record, ok := e.providers.ByDomain(due.Domain())
+		if !ok {
+			c.fault("the directory has no provider of the sender %s", due)
+			return
+		}
+		due = record.MailReceipt
+	}
+	if to := c.header.Get("To"); !sameAddresses(to, due.String()) {
+		c.fault("To is %q, it is due to %s", to, due)
+	}
+}
+
+// sameAddresses compares two address lists without regard to names, order and case.
+func sameAddresses(a, b string) bool {
+	one, err := folded(a)
+	if err != nil {
+		return false
+	}
+	other, err := folded(b)
+	return err == nil && slices.Equal(one, other)
+}
+
+func folded(list string) ([]string, error) {
+	addresses, err := pec.ParseAddressList(list)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, a := range addresses {
+		out = append(out, a.Fold().String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// squeeze makes texts comparable: folding and encoding change white space.
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
-
-// mayCertify: no provider certifies for another.
-func mayCertify(p *pec.ProviderRecord, c *pec.CertData) error {
-	if c == nil {
-		return nil
-	}
-	subjects := slices.Clone(c.Taken)
-	switch c.Kind {
-	case pec.KindDelivery, pec.KindVirusDetection:
-		if c.Delivery != nil {
-			subjects = append(subjects, *c.Delivery)
-		}
-	case pec.KindNonDelivery: // of the recipient's provider, or of the sender's when no provider could be reached
-		if c.Delivery != nil && !p.Manages(c.Sender.Domain()) {
-			subjects = append(subjects, *c.Delivery)
-		}
-	case pec.KindTransport, pec.KindAcceptance, pec.KindNonAcceptance, pec.KindTimeout:
-		subjects = append(subjects, c.Sender)
-	}
-	for _, a := range subjects {
-		if !p.Manages(a.Domain()) {
-			return fmt.Errorf("%s does not manage the domain of %s, for which it certifies", p.Name, a)
-		}
-	}
-	return nil
-}
-
-// maxText is how much of the readable part is looked at.
-const maxText = 1 << 20
-
-// checkText asks that the readable text names the message of the certification data. Its wording is free. [C058]
-func checkText(parts *pec.Parts, c *pec.CertData) error {
-	if parts == nil || parts.Text == nil {
-		return errors.New("there is no readable text")
-	}
-	text, err := readText(parts.Text, maxText)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
-	names := []string{string(c.Identifier), c.Sender.String()}
-	if c.Delivery != nil {
-		names = append(names, c.Delivery.String())
-	}
-	plain := strings.ToLower(squeeze(text))
-	for _, name := range names {
-		if !strings.Contains(plain, strings.ToLower(name)) {
-			return fmt.Errorf("the readable text does not name %s", name)
-		}
-	}
-	return nil
-}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"github.com/ceralacca/ceralacca/internal/rawmsg"
+	"github.com/ceralacca/ceralacca/pec"
 )
 
 type fileSource struct {
@@ -38,14 +41,21 @@ func lineEnds(f *os.File) (size int64, bare bool, err error) {
 func addReturns(w io.Writer, r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	out := bufio.NewWriterSize(w, 64<<10)
+	held := false // a CR that ended a piece: the LF may begin the next
 	for {
 		piece, err := in.ReadSlice('\n')
-		if line, ok := bytes.CutSuffix(piece, []byte("\n")); ok {
-			line = bytes.TrimSuffix(line, []byte("\r"))
-			_, _ = out.Write(line) // the error comes back from Flush
+		line, ended := bytes.CutSuffix(piece, []byte("\n"))
+		if held && (len(line) > 0 || !ended) {
+			_ = out.WriteByte('\r') // the error comes back from Flush
+		}
+		line, held = bytes.CutSuffix(line, []byte("\r"))
+		_, _ = out.Write(line)
+		if ended {
 			_, _ = out.WriteString("\r\n")
-		} else {
-			_, _ = out.Write(piece)
+			held = false
+		}
+		if held && errors.Is(err, io.EOF) {
+			_ = out.WriteByte('\r')
 		}
 		if errors.Is(err, io.EOF) {
 			return out.Flush()
@@ -54,4 +64,34 @@ func addReturns(w io.Writer, r io.Reader) error {
 			return err
 		}
 	}
+}
+
+// bareNote is what a report says of a file without CRLF.
+const bareNote = "the file was saved with bare LF line ends; it was read with CRLF, as it was signed"
+
+// load returns the message in path with CRLF line ends, and a note when it had others.
+func load(path string) (src pec.Source, closeFile func(), note string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	size, bare, err := lineEnds(f)
+	if err != nil {
+		_ = f.Close() // only read
+		return nil, nil, "", err
+	}
+	if !bare {
+		return fileSource{f, size}, func() { _ = f.Close() }, "", nil
+	}
+	defer func() { _ = f.Close() }() // only read
+	w := rawmsg.NewWriter(os.TempDir())
+	if err := addReturns(w, f); err != nil {
+		w.Discard()
+		return nil, nil, "", err
+	}
+	m, err := w.Finish()
+	if err != nil {
+		return nil, nil, "", err
+	}
+	return m, func() { _ = m.Close() }, bareNote, nil
 }

@@ -3,6 +3,7 @@ package examine
 import (
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -25,7 +26,7 @@ var checkNames = [...]string{
 	CheckSignature, CheckChain, CheckRevocation, CheckDirectory, CheckHeaders, CheckCertData, CheckText,
 }
 
-// Check is one thing that was looked at. OK is nil when it was not asked for or does not apply.
+// Check is one thing that was looked at. OK is nil when it was not asked for or does not apply; Detail says which.
 type Check struct {
 	Name   string `json:"name"`
 	OK     *bool  `json:"ok"`
@@ -49,10 +50,12 @@ type Report struct {
 	Time       *time.Time  `json:"time"`      // RFC 3339, legal time of Italy
 	Provider   *string     `json:"provider"`
 	Sender     *string     `json:"sender"`
-	Recipients []Recipient `json:"recipients"`
+	Recipients []Recipient `json:"recipients"` // nil, null: it states none
 	OK         bool        `json:"ok"`
 	Checks     []Check     `json:"checks"`
 	Note       string      `json:"note,omitempty"` // for example: read with bare LF
+
+	said []string // of the text: what a receipt or notice says of whom
 }
 
 // Unreadable is the report of a file that could not be read.
@@ -70,7 +73,7 @@ func (r *Report) JSON() any {
 }
 
 func newReport(file string) *Report {
-	r := &Report{File: file, Kind: KindOrdinary, Recipients: []Recipient{}}
+	r := &Report{File: file, Kind: KindOrdinary}
 	for _, name := range checkNames {
 		r.Checks = append(r.Checks, Check{Name: name})
 	}
@@ -86,7 +89,25 @@ func (r *Report) set(name string, err error, detail string) {
 		ok := err == nil
 		r.Checks[i].OK, r.Checks[i].Detail = &ok, detail
 		if err != nil {
-			r.Checks[i].Detail = err.Error()
+			r.Checks[i].Detail = oneLine(err.Error())
+		}
+	}
+}
+
+// detail says why a check was not made.
+func (r *Report) detail(name, why string) {
+	for i := range r.Checks {
+		if r.Checks[i].Name == name {
+			r.Checks[i].Detail = why
+		}
+	}
+}
+
+// explain says why of all checks that were not made and do not say so yet.
+func (r *Report) explain(why string) {
+	for i := range r.Checks {
+		if r.Checks[i].OK == nil && r.Checks[i].Detail == "" {
+			r.Checks[i].Detail = why
 		}
 	}
 }
@@ -108,8 +129,20 @@ func (r *Report) state(c *pec.CertData) {
 		r.Provider = &name
 	}
 	if c.MessageID != "" {
-		ref := c.MessageID
+		ref := "<" + strings.Trim(c.MessageID, "<> ") + ">"
 		r.Reference = &ref
+	}
+	switch {
+	case c.Kind == pec.KindDelivery && c.Delivery != nil:
+		r.said = append(r.said, "delivered to "+c.Delivery.String())
+	case c.Delivery != nil:
+		r.said = append(r.said, "about "+c.Delivery.String())
+	}
+	for _, a := range c.Taken {
+		r.said = append(r.said, "taken in charge for "+a.String())
+	}
+	if c.Detail != "" {
+		r.said = append(r.said, "error: "+oneLine(c.Detail))
 	}
 	for _, to := range c.Recipients {
 		r.Recipients = append(r.Recipients, Recipient{to.Address.String(), string(to.Type)})
@@ -129,16 +162,32 @@ func (r *Report) Text() string {
 		line("  note: ", r.Note)
 	}
 	if r.Identifier != nil {
-		line("  message ", *r.Identifier, orEmpty(", which its sender's program called ", r.Reference))
-		line("  certified by ", *r.Provider, " at ", r.Time.Format("2006-01-02 15:04:05 -0700"), ", sent by ", *r.Sender)
+		line("  message ", *r.Identifier, oneLine(orEmpty(", which its sender's program called ", r.Reference)))
+		line("  certified by ", oneLine(*r.Provider), " at ", r.Time.Format("2006-01-02 15:04:05 -0700"), ", sent by ", *r.Sender)
 		for _, to := range r.Recipients {
 			line("  to ", to.Address, " (", englishType[pec.RecipientType(to.Type)], ")")
 		}
+	}
+	for _, said := range r.said {
+		line("  ", said)
+	}
+	if r.Identifier == nil && r.Provider != nil {
+		line("  made by ", oneLine(*r.Provider))
 	}
 	for _, c := range r.Checks {
 		line("  ", mark(c.OK), " ", c.Name, orEmpty(": ", &c.Detail))
 	}
 	return b.String()
+}
+
+// oneLine joins errors, one a line, and keeps what a message holds from steering a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ReplaceAll(s, "\n", "; "))
 }
 
 func orEmpty(before string, s *string) string {
@@ -176,7 +225,7 @@ var englishKind = map[string]string{
 func sentence(r *Report) string {
 	what := englishKind[r.Kind]
 	if what == "" {
-		what = "a message of unknown kind " + r.Kind
+		what = "a message of unknown kind " + oneLine(r.Kind)
 	}
 	switch {
 	case r.Kind == KindOrdinary:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -13,6 +14,32 @@ import (
 
 	"github.com/ceralacca/ceralacca/pec"
 )
+
+// maxText is how much of the readable part is looked at, in bytes.
+const maxText = 1 << 20
+
+// checkText asks that the readable text names the message of the certification data. Its wording is free. [C058]
+func checkText(parts *pec.Parts, c *pec.CertData) error {
+	if parts.Text == nil {
+		return errors.New("there is no readable text")
+	}
+	text, err := readText(parts.Text, maxText)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the readable text cannot be decoded: %w", err)
+	}
+	names := []string{string(c.Identifier), c.Sender.String()}
+	if c.Delivery != nil {
+		names = append(names, c.Delivery.String())
+	}
+	plain := strings.ToLower(squeeze(text))
+	var missing []error
+	for _, name := range names {
+		if !strings.Contains(plain, strings.ToLower(name)) {
+			missing = append(missing, fmt.Errorf("the readable text does not name %s", name))
+		}
+	}
+	return errors.Join(missing...)
+}
 
 // readText returns the decoded text of a readable part: of the part itself, or of all parts of a multipart/alternative.
 // It reads at most limit bytes, and does not care about character sets: what is looked for is ASCII.

@@ -1,0 +1,316 @@
+package examine
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ceralacca/ceralacca/deploy/lab/pki"
+	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+func certificates(p *pki.Pair) []*x509.Certificate { return []*x509.Certificate{p.Cert} }
+
+func report(t testing.TB, o Options, message []byte) *Report {
+	t.Helper()
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "message.eml")
+	if err := os.WriteFile(path, message, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := e.File(path)
+	if r.Error != "" {
+		t.Fatalf("it cannot be read: %s\n%.2000s", r.Error, message)
+	}
+	return r
+}
+
+// results has a letter per check: t, f, or a dash for null.
+func results(r *Report) string {
+	var b strings.Builder
+	for _, c := range r.Checks {
+		switch {
+		case c.OK == nil:
+			b.WriteByte('-')
+		case *c.OK:
+			b.WriteByte('t')
+		default:
+			b.WriteByte('f')
+		}
+	}
+	return b.String()
+}
+
+func detail(r *Report, name string) string {
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c.Detail
+		}
+	}
+	return ""
+}
+
+func TestEveryKindHolds(t *testing.T) {
+	conformance.Covers(t, "C004", "C009", "C103", "C204", "C206")
+	w := newWorld(t)
+	for kind, by := range map[pec.Kind]*provider{
+		pec.KindTransport: w.alfa, pec.KindAcceptance: w.alfa, pec.KindNonAcceptance: w.alfa, pec.KindTimeout: w.alfa,
+		pec.KindTakeCharge: w.beta, pec.KindDelivery: w.beta, pec.KindNonDelivery: w.beta, pec.KindVirusDetection: w.beta,
+	} {
+		r := report(t, w.everything(), by.message(t, kind))
+		if got := results(r); got != "ttttttt" || !r.OK || r.Kind != string(kind) || *r.Provider != by.Name || *r.Identifier != identifier {
+			t.Errorf("%s: %s, ok %v, kind %s\n%s", kind, got, r.OK, r.Kind, r.Text())
+		}
+		if r.Note != "" || !strings.Contains(r.Text(), "everything that was checked holds") {
+			t.Errorf("%s: %s", kind, r.Text())
+		}
+		if got := results(report(t, Options{}, by.message(t, kind))); got != "t---ttt" {
+			t.Errorf("%s when nothing is asked: %s, want t---ttt", kind, got)
+		}
+	}
+	// Of the sender's provider, when nobody could be reached.
+	if r := report(t, w.everything(), w.alfa.message(t, pec.KindNonDelivery)); !r.OK {
+		t.Errorf("a notice of the sender's provider: %s", r.Text())
+	}
+	r := report(t, w.everything(), w.beta.message(t, pec.KindAnomaly))
+	if got := results(r); got != "tttt---" || !r.OK || r.Kind != "errore" || *r.Provider != "Beta PEC" || r.Identifier != nil || r.Recipients != nil {
+		t.Errorf("an anomaly envelope: %s, %s", got, r.Text())
+	}
+}
+
+// The object that a program reads: names, types and nulls.
+func TestJSON(t *testing.T) {
+	conformance.Covers(t, "C188", "C204")
+	w := newWorld(t)
+	r := report(t, Options{CA: w.ca}, w.beta.message(t, pec.KindDelivery))
+	r.File = "a.eml"
+	got := decode(t, r)
+	checks := got["checks"].([]any)
+	delete(got, "checks")
+	want := map[string]any{"file": "a.eml", "kind": "avvenuta-consegna", "identifier": identifier, "reference": "<1@client.example>",
+		"time": pec.ItalianTime(now).Format(time.RFC3339), "provider": "Beta PEC", "sender": sender, "ok": true,
+		"recipients": []any{map[string]any{"address": recipient, "type": "certificato"},
+			map[string]any{"address": "anna@gamma.example", "type": "esterno"}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("a delivery receipt (-want +got):\n%s", diff)
+	}
+	var names []string
+	for _, c := range checks {
+		check := c.(map[string]any)
+		names = append(names, check["name"].(string))
+		_, isString := check["detail"].(string)
+		if _, has := check["ok"]; !has || !isString || len(check) != 3 {
+			t.Errorf("check %v; want name, ok and detail", check)
+		}
+	}
+	if diff := cmp.Diff([]string{"signature", "chain", "revocation", "directory", "headers", "certdata", "text"}, names); diff != "" {
+		t.Errorf("checks (-want +got):\n%s", diff)
+	}
+	ordinary := decode(t, report(t, Options{}, []byte("From: a@b.example\r\nSubject: x\r\n\r\nHello\r\n")))
+	for _, name := range []string{"identifier", "reference", "time", "provider", "sender", "recipients"} {
+		if value, has := ordinary[name]; !has || value != nil {
+			t.Errorf("%s of an ordinary message is %v, %v; want null", name, value, has)
+		}
+	}
+	if ordinary["kind"] != "ordinary" || ordinary["ok"] != false {
+		t.Errorf("an ordinary message: %v", ordinary)
+	}
+}
+
+func decode(t testing.TB, r *Report) map[string]any {
+	t.Helper()
+	line, err := json.Marshal(r.JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestUnreadable(t *testing.T) {
+	e, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(t.TempDir(), "none"), t.TempDir(), empty, "/dev/null"} {
+		got := decode(t, e.File(path))
+		text, _ := got["error"].(string)
+		if text == "" || got["file"] != path || len(got) != 2 {
+			t.Errorf("%s: %v; want file and error", path, got)
+		}
+	}
+}
+
+// What is wrong with the options is said before any message is looked at.
+func TestNewFails(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{CA: "none.pem"}, "none.pem"},
+		{Options{CA: w.directory}, "no certificate"},
+		{Options{CRL: w.crl}, "--ca"},
+		{Options{CA: w.otherCA, CRL: w.crl}, "Test CA"},
+		{Options{CA: w.ca, CRL: w.ca}, "not a revocation list"},
+		{Options{Directory: "none.p7m"}, "none.p7m"},
+		{Options{Directory: w.ca}, w.ca},
+	} {
+		if _, err := New(test.o); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v; want %q", test.o, err, test.want)
+		}
+	}
+}
+
+func TestChecksFailAlone(t *testing.T) {
+	conformance.Covers(t, "C105", "C107", "C109", "C110", "C111", "C112")
+	w := newWorld(t)
+	envelope := w.alfa.message(t, pec.KindTransport)
+	all, other := w.everything(), w.everything()
+	other.CA, other.CRL = w.otherCA, w.otherCRL
+	late, early := w.everything(), w.everything()
+	afterEnd, beforeBegin := now.AddDate(2, 0, 0), now.AddDate(0, 0, -60)
+	late.At, early.At = &afterEnd, &beforeBegin
+	noList := w.everything()
+	inAYear := now.AddDate(0, 3, 0)
+	noList.At = &inAYear
+	foreign := w.alfa.data(t, pec.KindTransport)
+	foreign.Sender = address(t, "mario@beta.example")
+	foreignDelivery := w.alfa.data(t, pec.KindDelivery)
+	stranger := address(t, "nobody@beta.example")
+	toStranger := w.beta.data(t, pec.KindDelivery)
+	toStranger.Delivery = &stranger
+	for name, test := range map[string]struct {
+		options       Options
+		message       []byte
+		want, failing string
+		says          string
+	}{
+		"another authority":      {other, envelope, "tf-tttt", CheckChain, "trusted authority"},
+		"expired":                {late, envelope, "tf-tttt", CheckChain, "dates"},
+		"not yet valid":          {early, envelope, "tf-tttt", CheckChain, "dates"},
+		"revoked":                {all, w.revoked.message(t, pec.KindTransport), "ttftttt", CheckRevocation, "revoked"},
+		"no fresh list":          {noList, envelope, "ttftttt", CheckRevocation, "revocation list"},
+		"not in the directory":   {all, w.unlisted.message(t, pec.KindTransport), "tttfttt", CheckDirectory, "not in the directory"},
+		"sender of another":      {all, w.alfa.compose(t, foreign), "tttfttt", CheckDirectory, "does not manage"},
+		"delivery of another":    {all, w.alfa.compose(t, foreignDelivery), "tttfttt", CheckDirectory, recipient},
+		"recipient of no letter": {all, w.beta.compose(t, toStranger), "tttttft", CheckCertData, "nobody@beta.example"},
+		"altered body":           {all, bytes.Replace(envelope, []byte("Buongiorno"), []byte("Buonasera!"), 1), "f------", CheckSignature, "does not verify"},
+	} {
+		r := report(t, test.options, test.message)
+		if got := results(r); got != test.want || r.OK {
+			t.Errorf("%s: %s, ok %v; want %s\n%s", name, got, r.OK, test.want, r.Text())
+		}
+		if said := detail(r, test.failing); !strings.Contains(said, test.says) {
+			t.Errorf("%s: %s says %q, want %q", name, test.failing, said, test.says)
+		}
+		if !strings.Contains(r.Text(), "does NOT hold") || !strings.Contains(r.Text(), "WRONG "+test.failing) {
+			t.Errorf("%s: %s", name, r.Text())
+		}
+	}
+	if r := report(t, all, w.revoked.message(t, pec.KindTransport)); r.Kind != "posta-certificata" || *r.Identifier != identifier {
+		t.Errorf("a message that does not hold is not said to be what it is: %s", r.Text())
+	}
+}
+
+// The outer header is not signed: whatever of it was changed is found and named.
+func TestAlteredHeader(t *testing.T) {
+	conformance.Covers(t, "C108", "C114")
+	w := newWorld(t)
+	envelope, receipt := w.alfa.message(t, pec.KindTransport), w.beta.message(t, pec.KindDelivery)
+	take := w.beta.message(t, pec.KindTakeCharge)
+	for _, test := range []struct {
+		name     string
+		message  []byte
+		old, new string
+		says     string
+	}{
+		{"Subject", envelope, "POSTA CERTIFICATA: ", "POSTA CERTIFICATA: No, ", "Subject is"},
+		{"prefix of Subject", receipt, "CONSEGNA: ", "ACCETTAZIONE: ", "Subject is"},
+		{"author", envelope, "<posta-certificata@alfa.example>", "<posta-certificata@beta.example>", "no address of who signed"},
+		{"author's name", envelope, "Per conto di: mario.rossi@", "Per conto di: sindaco@", "the certified sender is mario.rossi@alfa.example"},
+		{"author of a receipt", receipt, "From: posta-certificata@beta.example", "From: \"sindaco@roma.example\" <posta-certificata@beta.example>", "From names sindaco@roma.example"},
+		{"two authors", envelope, "MIME-Version", "From: posta-certificata@alfa.example\r\nMIME-Version", "From is there 2 times"},
+		{"To of an envelope", envelope, "To: Luigi <" + recipient, "To: Luigi <paolo@beta.example", "To is"},
+		{"Cc of an envelope", envelope, "\r\nCc: anna@", "\r\nCc: paolo@", "Cc is"},
+		{"Cc left out", envelope, "\r\nCc: anna@gamma.example", "", "Cc is"},
+		{"Reply-To", envelope, "Reply-To: mario.rossi@", "Reply-To: ladro@", "Reply-To is"},
+		{"To of a receipt", receipt, "\r\nTo: " + sender, "\r\nTo: paolo@alfa.example", "due to " + sender},
+		{"To of a take-charge", take, "\r\nTo: ricevute@alfa.example", "\r\nTo: " + sender, "due to ricevute@alfa.example"},
+		{"Date", receipt, "\r\nDate: ", "\r\nDate: Mon, 02 Jan 2006 15:04:05 +0100\r\nX-Was: ", "the certified instant is"},
+		{"Date unreadable", receipt, "\r\nDate: ", "\r\nDate: yesterday\r\nX-Was: ", "cannot be read"},
+		{"kind of a receipt", receipt, "X-Ricevuta: avvenuta-consegna", "X-Ricevuta: accettazione", `X-Ricevuta is "accettazione"`},
+		{"receipt into envelope", receipt, "X-Ricevuta: avvenuta-consegna", "X-Trasporto: posta-certificata", "X-Ricevuta is"},
+		{"receipt and envelope", receipt, "X-Ricevuta:", "X-Trasporto: posta-certificata\r\nX-Ricevuta:", "X-Trasporto is there"},
+		{"envelope into anomaly", envelope, "X-Trasporto: posta-certificata", "X-Trasporto: errore", "X-Trasporto is"},
+		{"kind taken away", receipt, "X-Ricevuta: avvenuta-consegna\r\n", "", "neither X-Ricevuta nor X-Trasporto"},
+		{"reference", receipt, "X-Riferimento-Message-ID: <1@", "X-Riferimento-Message-ID: <2@", "X-Riferimento-Message-ID is"},
+		{"reference taken away", receipt, "X-Riferimento-Message-ID:", "X-Was:", "X-Riferimento-Message-ID is"},
+		{"Message-ID", envelope, "Message-ID: <0123", "Message-ID: <9123", "Message-ID is"},
+	} {
+		header, body, _ := bytes.Cut(test.message, []byte("\r\n\r\n"))
+		altered := bytes.Replace(header, []byte(test.old), []byte(test.new), 1)
+		if bytes.Equal(altered, header) {
+			t.Fatalf("%s: %q is not in\n%s", test.name, test.old, header)
+		}
+		r := report(t, w.everything(), bytes.Join([][]byte{altered, body}, []byte("\r\n\r\n")))
+		wantText := "t"
+		if test.name == "kind taken away" {
+			wantText = "-"
+		}
+		if got := results(r); got != "ttttft"+wantText || r.OK {
+			t.Errorf("%s: %s, ok %v\n%s", test.name, got, r.OK, r.Text())
+		}
+		if said := detail(r, CheckHeaders); !strings.Contains(said, test.says) || strings.Contains(said, "\n") {
+			t.Errorf("%s: headers says %q, want %q", test.name, said, test.says)
+		}
+	}
+}
+
+func TestBareLineFeeds(t *testing.T) {
+	w := newWorld(t)
+	bare := bytes.ReplaceAll(w.beta.message(t, pec.KindDelivery), []byte("\r\n"), []byte("\n"))
+	r := report(t, w.everything(), bare)
+	if got := results(r); got != "ttttttt" || !r.OK || !strings.Contains(r.Note, "LF") || !strings.Contains(r.Text(), "note: ") {
+		t.Errorf("%s, note %q\n%s", got, r.Note, r.Text())
+	}
+	if note, _ := decode(t, r)["note"].(string); !strings.Contains(note, "CRLF") {
+		t.Errorf("the note of the JSON is %q", note)
+	}
+	altered := bytes.Replace(bare, []byte("\nContent-Type: text/plain"), []byte("\nContent-Type: text/html"), 1)
+	if r := report(t, w.everything(), altered); results(r) != "f------" || r.Note == "" {
+		t.Errorf("altered: %s", r.Text())
+	}
+}
+
+// Long lines, and files of which only some lines lack a CR, come out with CRLF throughout.
+func TestAddReturns(t *testing.T) {
+	long := strings.Repeat("x", 64<<10-1)
+	for in, want := range map[string]string{
+		"a\nb": "a\r\nb", "a\r\nb\n": "a\r\nb\r\n", "\n\n": "\r\n\r\n", "": "", long + "\r\n": long + "\r\n", long + "yz\n": long + "yz\r\n",
+		"a\rb\n": "a\rb\r\n",
+	} {
+		var out bytes.Buffer
+		if err := addReturns(&out, strings.NewReader(in)); err != nil || out.String() != want {
+			t.Errorf("%.20q: %.20q, %v; want %.20q", in, out.String(), err, want)
+		}
+	}
+}
