@@ -134,7 +134,7 @@ func TestRefusedRecipientAmongOthers(t *testing.T) {
 // TestOverHardSize: what is over the second limit is refused at its end with 552, announced or not, and nobody is told.
 func TestOverHardSize(t *testing.T) {
 	conformance.Covers(t, "C045", "C049")
-	reconfigure(t, "ALFA", "milter", "[limits]\nsize = 200000\nproduct = 31457280\nhard_size = 400000")
+	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 200000\nproduct = 31457280\nhard_size = 400000\n\n[antivirus]")
 	mario := env.Users("ALFA")[0]
 	l := write(t, mario.Address, []string{env.Users("BETA")[0].Address}, nil)
 	l.raw = append(l.raw, bytes.Repeat([]byte(strings.Repeat("x", 98)+"\r\n"), 4000)...)
