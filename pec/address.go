@@ -44,6 +44,16 @@ func (a Address) Fold() Address {
 	return Address{local: strings.ToLower(a.local), domain: a.domain}
 }
 
+// WithoutDetail is the mailbox that a subaddress leads to (mario+acts@ to mario@), or the address itself. The sign is the
+// default of recipient_delimiter in Dovecot, whose LMTP finds the mailbox by it.
+func (a Address) WithoutDetail() Address {
+	local, _, found := strings.Cut(a.local, "+")
+	if !found || !dotted(local, isAtext) {
+		return a
+	}
+	return Address{local: local, domain: a.domain}
+}
+
 // String is local@domain, or nothing for the null sender.
 func (a Address) String() string {
 	if a.IsZero() {

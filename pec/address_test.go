@@ -71,6 +71,25 @@ func TestAddressesAreComparedFolded(t *testing.T) {
 	}
 }
 
+func TestWithoutDetail(t *testing.T) {
+	for in, want := range map[string]string{
+		"mario@alfa.example": "mario@alfa.example", "Mario+Atti+2@alfa.example": "Mario@alfa.example",
+		"+atti@alfa.example": "+atti@alfa.example", "mario.+x@alfa.example": "mario.+x@alfa.example",
+		"mario+@alfa.example": "mario@alfa.example",
+	} {
+		a, err := ParseAddress(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.WithoutDetail().String(); got != want {
+			t.Errorf("%s without its detail = %s, want %s", in, got, want)
+		}
+	}
+	if !(Address{}).WithoutDetail().IsZero() {
+		t.Error("the null sender became something")
+	}
+}
+
 func TestParseAddressList(t *testing.T) {
 	conformance.Covers(t, "C043", "C261")
 	for _, tt := range []struct {
