@@ -52,9 +52,9 @@ type Judgement struct {
 	Detail  string
 }
 
-// IsService tells whether a is one of the provider's own addresses.
+// IsService tells whether a is one of the provider's own addresses, or a subaddress that leads to its mailbox.
 func IsService(service []pec.Address, a pec.Address) bool {
-	return slices.ContainsFunc(service, func(s pec.Address) bool { return s.Fold() == a.Fold() })
+	return slices.ContainsFunc(service, func(s pec.Address) bool { return s.Fold() == a.WithoutDetail().Fold() })
 }
 
 // JudgeIncoming decides what an incoming message is, from its verification and from the envelope of its SMTP
