@@ -39,7 +39,11 @@ type Match func(pec.Source) (bool, error)
 func (m *Mailboxes) Holds(ctx context.Context, box pec.Address, messageID string, match Match) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
 	defer cancel()
-	found, err := m.search(ctx, box, query{messageID: messageID, match: match})
+	found := false
+	account, err := m.account(ctx, box)
+	if err == nil {
+		found, err = m.search(ctx, account, query{messageID: messageID, match: match})
+	}
 	if ctx.Err() != nil {
 		err = ctx.Err() // rather than the error of the connection that it closed
 	}

@@ -78,7 +78,7 @@ func New(o Options) *Mailboxes {
 	return &Mailboxes{o: o}
 }
 
-// Lookup says what an address comes to. Every error is temporary: nothing is known of the address.
+// Lookup says what an address comes to; that of a subaddress is its mailbox. Every error is temporary: nothing is known of the address.
 func (m *Mailboxes) Lookup(ctx context.Context, a pec.Address) (Result, error) {
 	w := walk{m: m, seen: make(map[pec.Address]bool)}
 	if err := w.visit(ctx, a, 0); err != nil {
@@ -125,12 +125,28 @@ func (w *walk) visit(ctx context.Context, a pec.Address, depth int) error {
 	if err != nil {
 		return err
 	}
+	if len(targets) == 0 { // Dovecot's userdb knows nothing of details, only its LMTP does
+		targets = append(targets, a.WithoutDetail())
+	}
 	for _, t := range targets {
 		if err := w.visit(ctx, t, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// account is the name under which Dovecot knows the mailbox of an address: without the detail, if it does not know it
+// with.
+func (m *Mailboxes) account(ctx context.Context, a pec.Address) (pec.Address, error) {
+	base := a.WithoutDetail()
+	if base == a {
+		return a, nil
+	}
+	if state, err := m.user(ctx, a); err != nil || state != Unknown {
+		return a, err
+	}
+	return base, nil
 }
 
 // parseTargets reads the right side of an alias map: addresses with commas or spaces between them. A target that is no

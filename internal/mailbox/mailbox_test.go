@@ -43,8 +43,13 @@ func TestLookup(t *testing.T) {
 		"MARIO@Alfa.Example":   "known: MARIO@alfa.example known",
 		"nessuno@alfa.example": "unknown:",
 		"spento@alfa.example":  "disabled: spento@alfa.example disabled",
+
+		"mario+atti@alfa.example":   "known: mario@alfa.example known",
+		"spento+atti@alfa.example":  "disabled: spento@alfa.example disabled",
+		"nessuno+atti@alfa.example": "unknown:",
 	}
 	if _, err := exec.LookPath("postmap"); err == nil {
+		cases["info+atti@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known"
 		cases["info@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known"
 		cases["tutti@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known, spento@alfa.example disabled"
 		cases["chiuso@alfa.example"] = "disabled: spento@alfa.example disabled"
@@ -130,6 +135,7 @@ func TestHolds(t *testing.T) {
 		{"mario@alfa.example", "first", true},
 		{"mario@alfa.example", "second", true},
 		{"mario@alfa.example", "third", false}, // another Message-ID
+		{"mario+atti@alfa.example", "first", true},
 		{"luigi@alfa.example", "first", false},
 	} {
 		got, err := m.Holds(t.Context(), address(t, c.box), id, body(c.body))
