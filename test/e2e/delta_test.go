@@ -185,7 +185,7 @@ func wantAnomaly(t *testing.T, host string, m *client.Message, sent []byte, reas
 	if err != nil || len(from) != 1 || from[0].String() != env[host+"_PEC_ADDRESS"] {
 		t.Errorf("From of the anomaly envelope is %q (%v)", m.Header.Get("From"), err)
 	}
-	if got := pec.DecodeText(m.Header.Get("Subject")); !strings.HasPrefix(got, "ANOMALIA MESSAGGIO: ") {
+	if got := pec.DecodeText(m.Header.Get("Subject")); !strings.HasPrefix(got, "ANOMALIA MESSAGGIO:") {
 		t.Errorf("Subject of the anomaly envelope is %q", got)
 	}
 	return text

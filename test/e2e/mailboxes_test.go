@@ -30,6 +30,11 @@ func TestUndeliverable(t *testing.T) {
 			to = append(to, address)
 		}
 	}
+	for _, host := range []string{"ALFA", "BETA"} { // a subaddress is no way in
+		tagged := strings.Replace(env.Login(host+"_DISABLED_USER").Address, "@", "+atti@", 1)
+		want[tagged] = expected{host, "5.2.1", "casella disabilitata"}
+		to = append(to, tagged)
+	}
 	slices.Sort(to)
 	l := write(t, from.Address, to, nil)
 	submit(t, "ALFA", from, l)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
@@ -11,8 +12,11 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// own are alfa's two addresses as a provider.
-func own() []string { return []string{env.Login("ALFA_SERVICE_USER").Address, env["ALFA_PEC_ADDRESS"]} }
+// own are alfa's two addresses as a provider, and a subaddress of the mailbox.
+func own() []string {
+	service := env.Login("ALFA_SERVICE_USER").Address
+	return []string{service, env["ALFA_PEC_ADDRESS"], strings.Replace(service, "@", "+atti@", 1)}
+}
 
 // TestServiceAddressUnsigned: nobody writes to the provider's own addresses, bounces of strangers included.
 func TestServiceAddressUnsigned(t *testing.T) {
