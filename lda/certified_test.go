@@ -12,7 +12,7 @@ import (
 )
 
 func TestSubmissionToAnotherProvider(t *testing.T) {
-	conformance.Covers(t, "C009", "C243")
+	conformance.Covers(t, "C009", "C186", "C241", "C243")
 	w := newWorld(t)
 	text, r, _ := w.submission(&message{from: mario, to: []string{anna}})
 	same(t, "answers", w.present(text, mario, "accettazione"+internal), []string{"250 2.0.0"})
@@ -23,6 +23,12 @@ func TestSubmissionToAnotherProvider(t *testing.T) {
 		return ledger.Read(tx, r.Identifier, func(l ledger.Record) error {
 			if !l.Time.Equal(r.Instant) {
 				t.Errorf("time of %s in the log = %v, want that of the receipt, %v", l.Event, l.Time, r.Instant)
+			}
+			if l.Sender != r.Sender || len(l.Recipients) != 1 || l.Subject != "Prova" || l.Provider != w.alfa.provider.Name {
+				t.Errorf("the record of %s lacks something: %+v", l.Event, l)
+			}
+			if l.Event == ledger.EventAcceptance && len(l.Related) != 1 {
+				t.Errorf("the record of %s does not name the receipt", l.Event)
 			}
 			return nil
 		})
@@ -53,7 +59,8 @@ func TestSubmissionWithinTheProvider(t *testing.T) {
 }
 
 func TestIncomingEnvelope(t *testing.T) {
-	conformance.Covers(t, "C115", "C116", "C124", "C125", "C126", "C129", "C159", "C161", "C165", "C166", "C167", "C168")
+	conformance.Covers(t, "C115", "C116", "C124", "C125", "C126", "C129", "C159", "C161", "C165", "C166", "C167", "C168",
+		"C177")
 	w := newWorld(t)
 	text, r, envelope := w.incoming(&message{from: anna, to: []string{mario}, cc: []string{luigi, bruno}}, mario, luigi)
 	same(t, "answers", w.present(text, anna, mario, luigi), []string{"250 2.0.0", "250 2.0.0"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -30,10 +31,11 @@ func (a *Agent) lmtp(ctx context.Context, p parcel) error {
 	if err != nil {
 		return fmt.Errorf("dovecot: %w", err)
 	}
-	c := smtp.NewClientLMTP(&patient{conn})
+	own := &patient{conn}
+	c := smtp.NewClientLMTP(own)
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends the exchange; its error says so
-	if err := converse(c, p); err != nil {
+	if err := converse(c, own, p); err != nil {
 		a.o.Metrics.Count(metrics.HandOvers, "dovecot")
 		return fmt.Errorf("dovecot: %w", judge(err))
 	}
@@ -41,7 +43,7 @@ func (a *Agent) lmtp(ctx context.Context, p parcel) error {
 	return nil
 }
 
-func converse(c *smtp.Client, p parcel) error {
+func converse(c *smtp.Client, conn io.Writer, p parcel) error {
 	if err := c.Hello("localhost"); err != nil {
 		return err
 	}
@@ -55,7 +57,11 @@ func converse(c *smtp.Client, p parcel) error {
 	if err != nil {
 		return err
 	}
-	if err := p.write(data); err != nil {
+	content := newDotted(conn) // the library's buffer is empty: it has just read the answer to DATA
+	if err := p.write(content); err != nil {
+		return err
+	}
+	if err := content.finish(data); err != nil {
 		return err
 	}
 	replies, err := data.CloseWithLMTPResponse()

@@ -41,7 +41,7 @@ func (r *refusal) Error() string {
 // wholeOf writes a sealed message.
 func wholeOf(s *signer.Sealed) func(io.Writer) error {
 	return func(w io.Writer) error {
-		b := bufio.NewWriter(w)
+		b := bufio.NewWriterSize(w, streamBuffer)
 		if _, err := s.Header().WriteTo(b); err != nil {
 			return err
 		}

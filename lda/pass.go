@@ -184,7 +184,7 @@ func ordinarily(err error) error {
 
 // writeAsReceived writes the message as it was received, without our own fields. [C161] [C177]
 func (j *job) writeAsReceived(w io.Writer) error {
-	b := bufio.NewWriter(w)
+	b := bufio.NewWriterSize(w, streamBuffer)
 	if _, err := io.Copy(b, bytes.NewReader(head(j.above))); err != nil {
 		return err
 	}
