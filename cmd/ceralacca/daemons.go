@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,5 +42,9 @@ func daemon(ctx context.Context, path string, run func(context.Context, string, 
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	deps.Reload = hangup
-	return run(ctx, path, deps)
+	err := run(ctx, path, deps)
+	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == path {
+		return usageError{err}
+	}
+	return err
 }

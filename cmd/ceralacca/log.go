@@ -50,7 +50,7 @@ func (c logListCommand) Run(ctx context.Context, s *streams) error {
 	})
 }
 
-// ask loads the configuration and runs fn with who can answer.
+// ask loads the configuration and runs fn with who can answer. What fails is not what was asked about.
 func ask(ctx context.Context, path string, fn func(admin.Questions) error) error {
 	conf, err := config.Load(path)
 	if err != nil {
@@ -61,7 +61,10 @@ func ask(ctx context.Context, path string, fn func(admin.Questions) error) error
 		return usageError{err}
 	}
 	defer closeIt()
-	return fn(q)
+	if err := fn(q); err != nil { // no answer, or not all of it
+		return usageError{err}
+	}
+	return nil
 }
 
 type auditCommand struct {

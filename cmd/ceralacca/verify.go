@@ -3,7 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/ceralacca/ceralacca/internal/examine"
 )
@@ -19,7 +23,8 @@ type verifyCommand struct {
 
 // Help implements kong's HelpProvider.
 func (verifyCommand) Help() string {
-	return "Exit code 0: every file holds; 1: one does not (an ordinary message does not); 2: one cannot be read.\n\n" +
+	return "What was not asked for is not judged: without --ca any signer will do. Whom to trust to sign the directory is not asked.\n" +
+		"Exit code 0: every file holds; 1: one does not (an ordinary message does not); 2: one cannot be read.\n\n" +
 		"Example:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml"
 }
 
@@ -57,4 +62,32 @@ func printReport(s *streams, r *examine.Report, asJSON bool) error {
 	}
 	_, err = fmt.Fprintf(s.out, "%s\n", line)
 	return err
+}
+
+// filesTogether lets the flags of verify stand among the files, as people type them: the library ends a list of files at
+// the first flag.
+func filesTogether(parser *kong.Kong, args []string) []string {
+	if len(args) == 0 || args[0] != "verify" {
+		return args
+	}
+	valued := map[string]bool{}
+	for _, node := range parser.Model.Children {
+		for _, flag := range node.Flags {
+			valued["--"+flag.Name] = node.Name == args[0] && !flag.IsBool()
+		}
+	}
+	var flags, files []string
+	for rest := args[1:]; len(rest) > 0; rest = rest[1:] {
+		switch arg := rest[0]; {
+		case arg == "--":
+			return slices.Concat(args[:1], flags, []string{"--"}, files, rest[1:])
+		case !strings.HasPrefix(arg, "-"):
+			files = append(files, arg)
+		case valued[arg] && len(rest) > 1:
+			flags, rest = append(flags, arg, rest[1]), rest[1:]
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	return slices.Concat(args[:1], files, flags)
 }

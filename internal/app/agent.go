@@ -132,6 +132,7 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	w.deps.Log.Info("agent started", slog.String("provider", c.Provider.Name))
 	failures := make([]error, len(doors))
 	var running sync.WaitGroup
+	running.Go(func() { w.measure(ctx) })
 	for i, door := range doors {
 		running.Go(func() {
 			defer cancel()

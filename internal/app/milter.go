@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/milter"
 )
 
@@ -37,12 +36,14 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	return m.Serve(ctx)
 }
 
+// milterOptions has no metrics: the configuration gives the milter no address for them. What it decides stands in its
+// log and, message by message, in what the agent does with it.
 func milterOptions(p *parts, d Deps) milter.Options {
 	return milter.Options{
 		Config: p.config, Senders: p.senders, Key: p.key, HMAC: p.hmac,
 		Directory: func() milter.Directory { return p.directory.Current() },
 		Verifier:  p.verifier(), Mailboxes: p.mailboxes,
-		Clock: d.Clock, Random: d.Random, Log: d.Log, Metrics: metrics.New(),
+		Clock: d.Clock, Random: d.Random, Log: d.Log,
 	}
 }
 

@@ -18,8 +18,8 @@ type recordJSON struct {
 	Event      Event           `json:"event"`
 	Related    []string        `json:"related"`
 	Provider   string          `json:"provider"`
-	Effect     string          `json:"effect,omitempty"`
-	QueueID    string          `json:"queue_id,omitempty"`
+	Effect     string          `json:"effect"`
+	QueueID    string          `json:"queue_id"`
 	Covered    []string        `json:"covered,omitempty"`
 	Kind       pec.Kind        `json:"kind,omitempty"`
 	Reference  string          `json:"reference,omitempty"`

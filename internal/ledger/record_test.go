@@ -105,7 +105,7 @@ func TestRecordForPrograms(t *testing.T) {
 		"the eight fields are always there": {
 			ledger.Record{Identifier: "x@y.example", Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Event: ledger.EventKept},
 			`{"identifier":"x@y.example","time":"2026-01-01T01:00:00+01:00","sender":"","recipients":[],"subject":"",` +
-				`"event":"kept","related":[],"provider":""}`},
+				`"event":"kept","related":[],"provider":"","effect":"","queue_id":""}`},
 	} {
 		got, err := json.Marshal(test.record)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -96,12 +97,15 @@ func (m *Metrics) Handler() http.Handler {
 // ErrAddress says that the metrics would be seen from other machines, or that the address cannot be read.
 var ErrAddress = errors.New("metrics: not a loopback address and port")
 
-// Listen opens address, an IP address of the loopback and a port; anything else is [ErrAddress]. The caller closes it,
+// Listen opens address, an IP address of the loopback, or localhost, and a port; anything else is [ErrAddress]. The caller closes it,
 // or lets [Metrics.Serve] do so.
 func Listen(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q", ErrAddress, address)
+	}
+	if host == "localhost" {
+		host, address = "127.0.0.1", strings.Replace(address, "localhost", "127.0.0.1", 1)
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("%w: %q", ErrAddress, address)

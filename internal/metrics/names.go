@@ -45,7 +45,7 @@ type Gauge string
 
 // The gauges.
 const (
-	// DirectoryTime is when the directory in use was made, in seconds since 1970.
+	// DirectoryTime is when the directory in use was taken, in seconds since 1970.
 	DirectoryTime Gauge = "ceralacca_directory_timestamp_seconds"
 	// DirectoryChecked is when the directory was last fetched and found good, in seconds since 1970.
 	DirectoryChecked Gauge = "ceralacca_directory_checked_timestamp_seconds"
@@ -55,9 +55,9 @@ const (
 	CertificateExpires Gauge = "ceralacca_certificate_expires_timestamp_seconds"
 	// InHand is how many transactions are under way.
 	InHand Gauge = "ceralacca_transactions_in_hand"
-	// Due is how many notifications wait for a mailbox.
+	// Due is how many notifications wait for a mailbox, those included that are tried no more.
 	Due Gauge = "ceralacca_agent_due_notifications"
-	// Unfinished is how many effects are prepared and not done.
+	// Unfinished is how many effects were prepared a while ago and are not done.
 	Unfinished Gauge = "ceralacca_agent_unfinished_effects"
 )
 
@@ -100,7 +100,7 @@ func counters() []spec {
 
 func gauges() []spec {
 	return []spec{
-		{string(DirectoryTime), "When the directory in use was made.", ""},
+		{string(DirectoryTime), "When the directory in use was taken.", ""},
 		{string(DirectoryChecked), "When the directory was last found good.", ""},
 		{string(CRLExpires), "When the first list of revoked certificates ends.", ""},
 		{string(CertificateExpires), "When the certificate that signs ends.", ""},

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/app"
+	"github.com/ceralacca/ceralacca/internal/app/apptest"
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+// result is what a command left.
+type result struct {
+	code     int
+	out, err string
+}
+
+func command(t testing.TB, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, &out, &errs)
+	return result{code, out.String(), errs.String()}
+}
+
+// says fails unless code and both streams are as wanted; an empty text wants an empty stream.
+func (r result) says(t testing.TB, name string, code int, out, errs string) {
+	t.Helper()
+	match := func(got, want string) bool {
+		return want == "" && got == "" || want != "" && strings.Contains(got, want)
+	}
+	if r.code != code || !match(r.out, out) || !match(r.err, errs) {
+		t.Errorf("%s: exit code %d, stdout %q, stderr %q; want %d, %q, %q", name, r.code, r.out, r.err, code, out, errs)
+	}
+}
+
+// Every command has help with an example, and wrong flags and missing arguments are errors of usage.
+func TestHelpAndUsage(t *testing.T) {
+	commands := [][]string{{"milter"}, {"lda"}, {"check-config"}, {"verify"}, {"log"}, {"log", "list"}, {"audit"}, {"receipts"},
+		{"receipts", "undelivered"}, {"version"}}
+	top := command(t, "--help")
+	for _, words := range commands {
+		name := strings.Join(words, " ")
+		r := command(t, append(slices.Clone(words), "--help")...)
+		r.says(t, name+" --help", exitGood, "\n    ceralacca "+name, "")
+		if !strings.Contains(r.out, "Example") || !strings.Contains(top.out, "\n  "+words[0]) {
+			t.Errorf("%s has no example, or is not in the list: %s\n%s", name, r.out, top.out)
+		}
+		command(t, append(slices.Clone(words), "--no-such-flag")...).says(t, name, exitUsage, "", "--no-such-flag")
+	}
+	top.says(t, "--help", exitGood, "Usage: ceralacca", "")
+	command(t).says(t, "nothing", exitUsage, "", "ceralacca --help")
+	command(t, "sing").says(t, "an unknown command", exitUsage, "", "sing")
+	command(t, "verify").says(t, "verify nothing", exitUsage, "", "<file>")
+	command(t, "check-config").says(t, "check nothing", exitUsage, "", "<file>")
+	command(t, "verify", "--at", "yesterday", "x").says(t, "verify at no time", exitUsage, "", "--at")
+	command(t, "audit", "--grace", "long").says(t, "no grace", exitUsage, "", "--grace")
+	command(t, "version").says(t, "version", exitGood, "ceralacca ", "")
+}
+
+func TestCheckConfig(t *testing.T) {
+	w := apptest.New(t)
+	command(t, "check-config", w.Config).says(t, "in order", exitGood, "in order\n", "(warning)")
+	none := filepath.Join(w.Dir, "none.toml")
+	command(t, "check-config", none).says(t, "missing", exitUsage, "", "none.toml")
+	command(t, "check-config", w.Dir).says(t, "a folder", exitUsage, "", w.Dir)
+	if err := os.Chmod(w.Path("key.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, "check-config", w.Config)
+	r.says(t, "a key for all to read", exitWrong, "chmod 0600", "(warning)")
+	if !strings.HasPrefix(r.out, w.Config+":9:1: key.key: ") || strings.Count(r.out, "\n") != 1 {
+		t.Errorf("a key for all to read: %q; want one line that begins with its place", r.out)
+	}
+	for _, command := range []string{"milter", "lda"} {
+		result := result{}
+		result.code = run(t.Context(), []string{command, "--config", none}, &bytes.Buffer{}, &bytes.Buffer{})
+		result.says(t, command+" without configuration", exitUsage, "", "")
+		result.code = run(t.Context(), []string{command, "--config", w.Config}, &bytes.Buffer{}, &bytes.Buffer{})
+		result.says(t, command+" with a wrong one", exitWrong, "", "")
+	}
+}
+
+// The corpus of broken files, each with the lines that it must give.
+func TestCheckConfigCorpus(t *testing.T) {
+	folder, err := filepath.Abs("../../internal/config/testdata/broken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(folder)
+	files, err := filepath.Glob("*.toml")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		want, err := os.ReadFile(strings.TrimSuffix(file, ".toml") + ".want")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := command(t, "check-config", file); r.code != exitWrong || r.out != string(want) || r.err != "" {
+			t.Errorf("%s: exit code %d, stderr %q, stdout\n%swant\n%s", file, r.code, r.err, r.out, want)
+		}
+	}
+}
+
+const (
+	idGood  = "00000000000000000000000000000001@alfa.example"
+	idWrong = "00000000000000000000000000000002@alfa.example"
+)
+
+// fill writes a coherent message, one without an acceptance receipt, and a receipt that waits.
+func fill(t testing.TB, w *apptest.World) {
+	t.Helper()
+	s, err := store.Open(filepath.Join(w.Path("state"), "ceralacca.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	mario, err := pec.ParseAddress("mario@alfa.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	when := time.Now().Add(-48 * time.Hour)
+	err = s.Update(t.Context(), func(tx store.Tx) error {
+		for _, r := range []ledger.Record{
+			{Identifier: idGood, Event: ledger.EventKept}, {Identifier: idWrong, Event: ledger.EventDelivery},
+		} {
+			r.Time, r.Sender, r.Subject, r.Provider = when, mario, "Prova", "Alfa PEC"
+			r.Recipients, r.Covered = []pec.Recipient{{Address: mario, Type: pec.Certified}}, []pec.Address{mario}
+			if err := ledger.Append(tx, r); err != nil {
+				return err
+			}
+		}
+		return tracking.PutDue(tx, tracking.Due{ID: "1", Identifier: idGood, Kind: pec.KindDelivery, To: mario, Since: when, Next: when,
+			Attempts: 3, LastError: "552 5.2.2 full"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With the agent stopped the commands read its store; with the agent running they ask it. The answers are the same.
+func TestQuestions(t *testing.T) {
+	conformance.Covers(t, "C241")
+	w := apptest.New(t)
+	command(t, "log", "list", "--config", w.Config).says(t, "before the first start", exitUsage, "", "ceralacca.db")
+	command(t, "log", "list", "--config", w.Path("none")).says(t, "without configuration", exitUsage, "", "none")
+	fill(t, w)
+	stopped := ask5(t, w)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- app.Agent(ctx, w.Config, app.Deps{Clock: clock.System{}, Random: strings.NewReader(""), Log: slog.New(slog.DiscardHandler)})
+	}()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(w.Path("admin")); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the agent does not start")
+		}
+	}
+	running := ask5(t, w)
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range stopped {
+		if running[name] != r && name != "receipts" { // the running agent tries those, too
+			t.Errorf("%s: stopped %+v, running %+v", name, r, running[name])
+		}
+	}
+}
+
+func ask5(t *testing.T, w *apptest.World) map[string]result {
+	t.Helper()
+	at := []string{"--config", w.Config}
+	ask := func(words ...string) result { return command(t, append(words, at...)...) }
+	all := map[string]result{
+		"list": ask("log", "list"), "json": ask("log", "list", "--json", "--id", idGood), "audit": ask("audit"),
+		"audit json": ask("audit", "--json"), "young": ask("audit", "--grace", "96h"), "receipts": ask("receipts", "undelivered"),
+	}
+	all["list"].says(t, "log list", exitGood, idWrong, "")
+	var record map[string]any
+	if err := json.Unmarshal([]byte(all["json"].out), &record); err != nil || record["identifier"] != idGood || all["json"].code != exitGood {
+		t.Errorf("log list --json --id: %v, %v", record, all["json"])
+	}
+	for _, name := range []string{"identifier", "time", "sender", "recipients", "subject", "event", "related", "provider", "effect", "queue_id"} {
+		if _, has := record[name]; !has {
+			t.Errorf("a record has no %s: %v", name, record)
+		}
+	}
+	all["audit"].says(t, "audit", exitWrong, idWrong+": FAULT (rule ", "")
+	all["audit json"].says(t, "audit --json", exitWrong, `"`+idWrong+`"`, "")
+	all["young"].says(t, "audit --grace 96h", all["young"].code, all["young"].out, "")
+	all["receipts"].says(t, "receipts undelivered", exitGood, "to mario@alfa.example: ", "")
+	ask("receipts", "undelivered", "--json").says(t, "receipts undelivered --json", exitGood, `"kind":"avvenuta-consegna"`, "")
+	return all
+}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/tracking"
+)
+
+// measureEvery is how often the gauges are set that nothing sets as it happens.
+const measureEvery = 15 * time.Second
+
+// settling is how long an effect may be prepared and not done before it is one to look at: longer than any hand-over.
+const settling = 10 * time.Minute
+
+// measure keeps the gauges until ctx ends.
+func (w *agentWorld) measure(ctx context.Context) {
+	for {
+		w.measureParts()
+		if err := w.measureStore(ctx); err != nil && ctx.Err() == nil {
+			w.deps.Log.Error("the store cannot be measured", slog.Any("error", err))
+		}
+		if w.deps.Clock.Sleep(ctx, measureEvery) != nil {
+			return
+		}
+	}
+}
+
+// measureParts is about what ends or gets old: directory, revocation lists, certificate. Both daemons read the same
+// files, so that the agent's numbers stand for both.
+func (w *agentWorld) measureParts() {
+	p := w.parts.Load()
+	state := p.directory.State()
+	w.metrics.Set(metrics.DirectoryTime, seconds(state.Accepted))
+	w.metrics.Set(metrics.DirectoryChecked, seconds(state.Checked))
+	w.metrics.Set(metrics.CertificateExpires, seconds(p.key.Certificates()[0].NotAfter))
+	var first time.Time
+	for _, list := range p.trust.State(w.deps.Clock.Now()) {
+		if first.IsZero() || list.NextUpdate.Before(first) {
+			first = list.NextUpdate
+		}
+	}
+	w.metrics.Set(metrics.CRLExpires, seconds(first))
+}
+
+func (w *agentWorld) measureStore(ctx context.Context) error {
+	due, unfinished := 0, 0
+	err := w.store.View(ctx, func(tx store.Tx) error {
+		list, err := effect.FindUnfinished(tx, w.deps.Clock.Now().Add(-settling))
+		if err != nil {
+			return err
+		}
+		unfinished = len(list)
+		return tracking.Undelivered(tx, func(tracking.Due) error {
+			due++
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	w.metrics.Set(metrics.Due, float64(due))
+	w.metrics.Set(metrics.Unfinished, float64(unfinished))
+	return nil
+}
+
+// seconds are those since 1970.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
