@@ -21,7 +21,7 @@ type accounts struct {
 func findAccounts() (*accounts, error) {
 	p, err := user.Lookup("postfix")
 	if err != nil {
-		return nil, fmt.Errorf("Postfix is not installed, run make deps: %w", err)
+		return nil, fmt.Errorf("no Postfix is installed, run make deps: %w", err)
 	}
 	a := &accounts{}
 	if a.postfix, err = strconv.Atoi(p.Uid); err != nil {

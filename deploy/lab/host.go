@@ -64,9 +64,7 @@ type Host struct {
 	OrdinaryUsers  []User
 	OrdinaryMXPort int
 
-	root     string // its part of the runtime folder
-	firstCrt string // client certificate of the first instance towards out
-	tls      string // common start of its TLS certificate's and key's file names
+	root string // its part of the runtime folder
 }
 
 // certified says whether the host is a provider.
