@@ -21,6 +21,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/signer"
 )
 
 // onePart is a part of a multipart entity: its header and its bytes as they are.
@@ -79,8 +80,8 @@ func signedParts(t *testing.T, m *client.Message) []onePart {
 // TestFormats looks at one message of every kind that a submission can cause as any mail program would, without the
 // packages that made them.
 func TestFormats(t *testing.T) {
-	conformance.Covers(t, "C001", "C028", "C032", "C033", "C051", "C054", "C055", "C059", "C069", "C072", "C073", "C076", "C083", "C085",
-		"C130", "C163", "C181", "C186", "C187", "C188", "C189", "C190", "C191", "C192", "C193", "C194", "C195", "C196", "C197", "C198",
+	conformance.Covers(t, "C001", "C002", "C004", "C006", "C009", "C011", "C015", "C016", "C017", "C019", "C028", "C032", "C033", "C050", "C051", "C052", "C053", "C054", "C055", "C059", "C068", "C069", "C070", "C071", "C072", "C073", "C076", "C083", "C085",
+		"C128", "C129", "C130", "C162", "C163", "C180", "C181", "C186", "C187", "C188", "C189", "C190", "C191", "C192", "C193", "C194", "C195", "C196", "C197", "C198",
 		"C201", "C202", "C203", "C204", "C205", "C206", "C241", "C243")
 	mario, bruno, gino := env.Users("ALFA")[0], env.Users("BETA")[0].Address, env.Users("GAMMA")[0].Address
 	token := random(t)
@@ -99,6 +100,7 @@ func TestFormats(t *testing.T) {
 	for _, m := range all {
 		t.Run(string(m.Kind()), func(t *testing.T) {
 			data := wantForm(t, m)
+			wantAddressed(t, m, data)
 			ids[data.Identifier] = true
 			wantInstant(t, m, data)
 		})
@@ -106,6 +108,36 @@ func TestFormats(t *testing.T) {
 	if len(ids) != 2 {
 		t.Errorf("two messages have the identifiers %v", ids)
 	}
+}
+
+// wantAddressed checks who is said to have written m and to whom, and what it is called.
+func wantAddressed(t *testing.T, m *client.Message, data *pec.CertData) {
+	t.Helper()
+	if m.Kind() == pec.KindTransport {
+		return // see TestEnvelopeHeader
+	}
+	from, to := env[events[m.Kind()].host+"_PEC_ADDRESS"], data.Sender.String()
+	if m.Kind() == pec.KindTakeCharge {
+		to = env.Login("ALFA_SERVICE_USER").Address
+	}
+	for name, want := range map[string]string{
+		"From": from, "To": to, "Return-Path": "<" + from + ">", "Sender": "", "Reply-To": "", "Cc": "", pec.FieldReference: data.MessageID,
+		pec.FieldTransport: "", pec.FieldSecurity: "", pec.FieldReceipt: string(data.Kind), "Subject": prefixes[m.Kind()] + *data.Subject,
+	} {
+		if got := pec.DecodeText(m.Header.Get(name)); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	certificate, err := signer.Open(m.Source())
+	if err != nil || !slices.Contains(certificate.Signer.EmailAddresses, from) {
+		t.Errorf("the signer of %s is not %s (%v)", m.Kind(), from, err)
+	}
+}
+
+// prefixes begin the subjects.
+var prefixes = map[pec.Kind]string{
+	pec.KindAcceptance: "ACCETTAZIONE: ", pec.KindNonAcceptance: "AVVISO DI NON ACCETTAZIONE: ", pec.KindTakeCharge: "PRESA IN CARICO: ",
+	pec.KindDelivery: "CONSEGNA: ", pec.KindNonDelivery: "AVVISO DI MANCATA CONSEGNA: ", pec.KindTransport: "POSTA CERTIFICATA: ",
 }
 
 // wantForm checks structure, encodings, texts and certification data of m.
@@ -164,10 +196,11 @@ func wantTexts(t *testing.T, p onePart, data *pec.CertData) {
 		t.Fatalf("the text has %d forms", len(forms))
 	}
 	text := make([]string, 2)
-	for i, want := range []string{`text/plain; charset="iso-8859-1"`, `text/html; charset="iso-8859-1"`} {
+	for i, kind := range []string{"text/plain", "text/html"} {
 		h := forms[i].header
-		if h.Get("Content-Type") != want || h.Get("Content-Transfer-Encoding") != "quoted-printable" {
-			t.Errorf("form %d of the text has the header %v", i, h)
+		got, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+		if err != nil || got != kind || h.Get("Content-Transfer-Encoding") != "quoted-printable" {
+			t.Errorf("form %d of the text has the header %v (%v)", i, h, err)
 		}
 		if slices.ContainsFunc(forms[i].raw, func(b byte) bool { return b > 127 }) {
 			t.Errorf("form %d of the text has bytes over 127", i)
@@ -177,6 +210,10 @@ func wantTexts(t *testing.T, p onePart, data *pec.CertData) {
 			t.Fatal(err)
 		}
 		text[i] = decoded(raw, h)
+		foreign := strings.ContainsFunc(text[i], func(r rune) bool { return r > 255 })
+		if want := map[bool]string{false: "iso-8859-1", true: "UTF-8"}[foreign]; !strings.EqualFold(params["charset"], want) {
+			t.Errorf("the charset of form %d is %q, want %s", i, params["charset"], want)
+		}
 	}
 	for _, tag := range tags.FindAllString(strings.ToLower(text[1]), -1) {
 		for _, active := range []string{"src=", "href=", "cid:", "<link", "url(", "<script", "<object", "<embed", "<style", "<img", " on"} {

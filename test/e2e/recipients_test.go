@@ -97,6 +97,7 @@ func TestEnvelopeHeader(t *testing.T) {
 			}
 			for _, address := range []string{bruno, gino} {
 				h := found[address][0].Header
+				wantNoPrivateHeader(t, found[address][0])
 				_, data := sealed(t, found[address][0])
 				for field, want := range map[string]string{
 					"Reply-To": wantReply, "To": " " + bruno, "Cc": " \"Gino (G)\"\r\n\t <" + gino + ">", "X-Trasporto": " posta-certificata",
