@@ -74,6 +74,8 @@ type Agent struct {
 	o     Options
 	live  atomic.Pointer[settings]
 	turns turns
+
+	toDovecot, toOut lines
 }
 
 // settings are what a reload changes: they are read once per presentation, so that it sees one configuration.

@@ -45,7 +45,7 @@ func throughWire(t testing.TB, message []byte, n int) []byte {
 	}()
 	c := smtp.NewClientLMTP(client)
 	defer c.Close()
-	err := converse(c, client, parcel{from: mario, to: addr(t, luigi), write: func(w io.Writer) error {
+	err := converse(&line{client: c, conn: client}, parcel{from: mario, to: addr(t, luigi), write: func(w io.Writer) error {
 		for rest := message; len(rest) > 0; rest = rest[min(n, len(rest)):] {
 			if _, err := w.Write(rest[:min(n, len(rest))]); err != nil {
 				return err

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
 	"github.com/emersion/go-smtp"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/policy"
 )
@@ -26,28 +26,36 @@ const (
 func (a *Agent) lmtp(ctx context.Context, p parcel) error {
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
-	end := a.live.Load().config.Dovecot.LMTP
-	conn, err := (&net.Dialer{}).DialContext(ctx, end.Network, end.Address)
+	live := a.live.Load()
+	dial := func(ctx context.Context) (*line, error) { return dialDovecot(ctx, live.config.Dovecot.LMTP) }
+	err := a.toDovecot.through(ctx, live, dial, func(one *line) error { return converse(one, p) })
 	if err != nil {
-		return fmt.Errorf("dovecot: %w", err)
-	}
-	own := &patient{conn}
-	c := smtp.NewClientLMTP(own)
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends the exchange; its error says so
-	if err := converse(c, own, p); err != nil {
 		a.o.Metrics.Count(metrics.HandOvers, "dovecot")
 		return fmt.Errorf("dovecot: %w", judge(err))
 	}
-	_ = c.Quit() // the message is stored: nothing that follows matters
 	return nil
 }
 
-func converse(c *smtp.Client, conn io.Writer, p parcel) error {
-	if err := c.Hello("localhost"); err != nil {
-		return err
+func dialDovecot(ctx context.Context, end config.Endpoint) (*line, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, end.Network, end.Address)
+	if err != nil {
+		return nil, err
 	}
-	if err := c.Mail(p.from, nil); err != nil {
+	own := &patient{conn}
+	one := &line{client: smtp.NewClientLMTP(own), conn: own}
+	one.client.CommandTimeout = commandTimeout
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the greeting; its error says so
+	defer stop()
+	if err := one.client.Hello("localhost"); err != nil {
+		_ = conn.Close() // the error is what matters
+		return nil, err
+	}
+	return one, nil
+}
+
+func converse(one *line, p parcel) error {
+	c := one.client
+	if err := one.mail(p.from, nil); err != nil {
 		return err
 	}
 	if err := c.Rcpt(p.to.String(), nil); err != nil {
@@ -57,7 +65,7 @@ func converse(c *smtp.Client, conn io.Writer, p parcel) error {
 	if err != nil {
 		return err
 	}
-	content := newDotted(conn) // the library's buffer is empty: it has just read the answer to DATA
+	content := newDotted(one.conn) // the library's buffer is empty: it has just read the answer to DATA
 	if err := p.write(content); err != nil {
 		return err
 	}

@@ -41,6 +41,22 @@ func TestNonDelivery(t *testing.T) {
 	same(t, "fact", []string{w.fact(r.Identifier, nessuno)}, []string{"taken not-delivered"})
 }
 
+// TestPeersThatRestart: a kept connection that died is no failure.
+func TestPeersThatRestart(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
+		same(t, "answer", w.present(text, anna, mario), []string{"250 2.0.0"})
+		w.dovecot.Down()
+		w.dovecot.Up()
+		w.out.hangUp()
+	}
+	same(t, "mario", w.in(mario), []string{"posta-certificata", "posta-certificata"})
+	if got := len(w.out.take()); got != 4 {
+		t.Errorf("%d messages went out, want 4", got)
+	}
+}
+
 // TestAliasPresentedLater: a mailbox that got the message under its own address serves an alias that comes later; its
 // receipt says when the mailbox got it.
 func TestAliasPresentedLater(t *testing.T) {

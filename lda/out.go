@@ -55,39 +55,51 @@ func loadOut(c config.Agent) (*tls.Config, error) {
 func (a *Agent) send(ctx context.Context, p parcel) error {
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
+	start := a.o.Clock.Now()
 	live := a.live.Load()
+	dial := func(ctx context.Context) (*line, error) { return dialOut(ctx, live) }
+	err := a.toOut.through(ctx, live, dial, func(one *line) error { return relay(one, p) })
+	a.o.Metrics.Observe(metrics.OutTime, a.o.Clock.Now().Sub(start))
+	if err == nil {
+		return nil
+	}
+	a.o.Metrics.Count(metrics.HandOvers, "out")
+	if reply, ok := errors.AsType[*smtp.SMTPError](err); ok && reply.Code >= 500 || errors.Is(err, errNoDSN) {
+		a.o.Metrics.Count(metrics.Alarms, "out")
+		a.o.Log.ErrorContext(ctx, "the outbound instance is not set up for the agent", "alarm", true, "error", err)
+	}
+	return fmt.Errorf("out: %w", err)
+}
+
+func dialOut(ctx context.Context, live *settings) (*line, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", live.config.Agent.Out)
 	if err != nil {
-		return fmt.Errorf("out: %w", err)
+		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends the exchange; its error says so
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the handshake; its error says so
+	defer stop()
 	c, err := smtp.NewClientStartTLS(&patient{conn}, live.out)
 	if err != nil {
 		_ = conn.Close() // the error is what matters
-		return fmt.Errorf("out: %w", err)
+		return nil, err
 	}
-	defer c.Close()
-	if err := relay(c, p); err != nil {
-		a.o.Metrics.Count(metrics.HandOvers, "out")
-		if reply, ok := errors.AsType[*smtp.SMTPError](err); ok && reply.Code >= 500 || errors.Is(err, errNoDSN) {
-			a.o.Metrics.Count(metrics.Alarms, "out")
-			a.o.Log.ErrorContext(ctx, "the outbound instance is not set up for the agent", "alarm", true, "error", err)
-		}
-		return fmt.Errorf("out: %w", err)
-	}
-	_ = c.Quit() // the message is queued: nothing that follows matters
-	return nil
+	c.CommandTimeout = commandTimeout
+	return &line{client: c}, nil
 }
 
 // errNoDSN says that the outbound instance would forget our ENVID, by which alone its bounces are known.
 var errNoDSN = errors.New("the outbound instance does not offer DSN: remove it from smtpd_discard_ehlo_keywords")
 
-func relay(c *smtp.Client, p parcel) error {
+func relay(one *line, p parcel) error {
+	c := one.client
 	if ok, _ := c.Extension("DSN"); !ok {
+		if err := c.Noop(); err != nil { // it said nothing at all
+			return err
+		}
 		return errNoDSN
 	}
 	options := &smtp.MailOptions{EnvelopeID: p.envelopeID, Return: smtp.DSNReturnHeaders}
-	if err := c.Mail(p.from, options); err != nil {
+	if err := one.mail(p.from, options); err != nil {
 		return err
 	}
 	failures := &smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifyFailure}}

@@ -46,6 +46,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	stopRetries()
 	a.shut(doors, cancel)
 	running.Wait()
+	a.toDovecot.end()
+	a.toOut.end()
 	return err
 }
 

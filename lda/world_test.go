@@ -301,6 +301,17 @@ type sink struct {
 	mu      sync.Mutex
 	got     []sent
 	refuse  error
+	conns   []net.Conn
+}
+
+// hangUp closes all connections.
+func (s *sink) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.conns = nil
 }
 
 type sent struct {
@@ -313,7 +324,12 @@ func newSink(t *testing.T, ca *pki.Authority) *sink {
 	pair := must(ca.Server("out.alfa.example", "127.0.0.1"))(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Cert)
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }))
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.conns = append(s.conns, c.Conn())
+		return &sinkSession{sink: s}, nil
+	}))
 	server.EnableDSN = true
 	server.ErrorLog = discard{}
 	server.TLSConfig = &tls.Config{
