@@ -179,7 +179,7 @@ func validMessageID(id string) bool {
 		return false
 	}
 	inner, ok = strings.CutSuffix(inner, ">")
-	if !ok || inner == "" || len(inner) > 900 {
+	if !ok || inner == "" || len(id) >= 900 {
 		return false
 	}
 	return !strings.ContainsFunc(inner, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '<' || r == '>' })
