@@ -2,9 +2,10 @@
 // between two steps. The tests start it in place of ceralacca. It is controlled by files in the folder that FAULTD names,
 // HOST being the name of the folder two above the configuration file:
 //
-//	kill    "HOST before handover delivery": the agent of the host kills itself there, once
+//	kill    "HOST before handover delivery": the agent of the host kills itself there, once; the file becomes "killed"
+//	pause   the same form: it waits there, once, until there is a file "resume"; the file becomes "paused"
 //	clock   "26h": how far the clock is ahead
-//	eio     while it is there, syncfs fails
+//	eio     "HOST": while it is there, syncfs fails on that host
 //
 // It adds nothing to what the daemons do.
 package main
@@ -56,19 +57,34 @@ func (f faults) read(name string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// probe kills the process where the file says; the file goes first, so that the next process lives.
+// probe kills the process, or holds it, where the file says; the file goes first, so that it happens once.
 func (f faults) probe(step, effect string) {
-	if want := f.read("kill"); want == "" || want != strings.TrimSpace(f.host+" "+step+" "+effect) {
-		return
+	here := strings.TrimSpace(f.host + " " + step + " " + effect)
+	if f.take("kill", "killed", here) {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // does not return
 	}
-	if err := os.Rename(filepath.Join(f.folder, "kill"), filepath.Join(f.folder, "killed")); err != nil {
-		return // another goroutine was first
+	if f.take("pause", "paused", here) {
+		f.wait("resume")
 	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // does not return
+}
+
+// take renames a file if it names a point; only one goroutine succeeds.
+func (f faults) take(name, taken, point string) bool {
+	return f.read(name) == point && os.Rename(filepath.Join(f.folder, name), filepath.Join(f.folder, taken)) == nil
+}
+
+// wait returns when there is a file.
+func (f faults) wait(name string) {
+	for {
+		if _, err := os.Stat(filepath.Join(f.folder, name)); err == nil {
+			return
+		}
+		_ = clock.System{}.Sleep(context.Background(), 10*time.Millisecond) // this context does not end
+	}
 }
 
 func (f faults) syncfs(fd int) error {
-	if f.read("eio") != "" {
+	if f.read("eio") == f.host {
 		return syscall.EIO
 	}
 	return unix.Syncfs(fd)

@@ -483,3 +483,179 @@ func TestKillBetaExchangeBeforeReply(t *testing.T) {
 func TestKillBetaExchangeAfterReply(t *testing.T) {
 	killAt(t, "beta after reply ", exchange)
 }
+
+func TestKillLMTPAlfaExchangeAcceptanceBeforeClaim(t *testing.T) {
+	killLMTPAt(t, "alfa before claim acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceAfterClaim(t *testing.T) {
+	killLMTPAt(t, "alfa after claim acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceBeforePrepared(t *testing.T) {
+	killLMTPAt(t, "alfa before prepared acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceAfterPrepared(t *testing.T) {
+	killLMTPAt(t, "alfa after prepared acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceBeforeHandover(t *testing.T) {
+	killLMTPAt(t, "alfa before handover acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceAfterHandover(t *testing.T) {
+	killLMTPAt(t, "alfa after handover acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceBeforeDone(t *testing.T) {
+	killLMTPAt(t, "alfa before done acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAcceptanceAfterDone(t *testing.T) {
+	killLMTPAt(t, "alfa after done acceptance", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryBeforeClaim(t *testing.T) {
+	killLMTPAt(t, "alfa before claim delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryAfterClaim(t *testing.T) {
+	killLMTPAt(t, "alfa after claim delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryBeforePrepared(t *testing.T) {
+	killLMTPAt(t, "alfa before prepared delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryAfterPrepared(t *testing.T) {
+	killLMTPAt(t, "alfa after prepared delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryBeforeHandover(t *testing.T) {
+	killLMTPAt(t, "alfa before handover delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryAfterHandover(t *testing.T) {
+	killLMTPAt(t, "alfa after handover delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryBeforeDone(t *testing.T) {
+	killLMTPAt(t, "alfa before done delivery", exchange)
+}
+
+func TestKillLMTPAlfaExchangeDeliveryAfterDone(t *testing.T) {
+	killLMTPAt(t, "alfa after done delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeBeforeClaim(t *testing.T) {
+	killLMTPAt(t, "beta before claim take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeAfterClaim(t *testing.T) {
+	killLMTPAt(t, "beta after claim take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeBeforePrepared(t *testing.T) {
+	killLMTPAt(t, "beta before prepared take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeAfterPrepared(t *testing.T) {
+	killLMTPAt(t, "beta after prepared take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeBeforeHandover(t *testing.T) {
+	killLMTPAt(t, "beta before handover take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeAfterHandover(t *testing.T) {
+	killLMTPAt(t, "beta after handover take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeBeforeDone(t *testing.T) {
+	killLMTPAt(t, "beta before done take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeTakeChargeAfterDone(t *testing.T) {
+	killLMTPAt(t, "beta after done take-charge", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryBeforeClaim(t *testing.T) {
+	killLMTPAt(t, "beta before claim delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryAfterClaim(t *testing.T) {
+	killLMTPAt(t, "beta after claim delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryBeforePrepared(t *testing.T) {
+	killLMTPAt(t, "beta before prepared delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryAfterPrepared(t *testing.T) {
+	killLMTPAt(t, "beta after prepared delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryBeforeHandover(t *testing.T) {
+	killLMTPAt(t, "beta before handover delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryAfterHandover(t *testing.T) {
+	killLMTPAt(t, "beta after handover delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryBeforeDone(t *testing.T) {
+	killLMTPAt(t, "beta before done delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeDeliveryAfterDone(t *testing.T) {
+	killLMTPAt(t, "beta after done delivery", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeBeforeClaim(t *testing.T) {
+	killLMTPAt(t, "beta before claim outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeAfterClaim(t *testing.T) {
+	killLMTPAt(t, "beta after claim outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeBeforePrepared(t *testing.T) {
+	killLMTPAt(t, "beta before prepared outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeAfterPrepared(t *testing.T) {
+	killLMTPAt(t, "beta after prepared outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeBeforeHandover(t *testing.T) {
+	killLMTPAt(t, "beta before handover outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeAfterHandover(t *testing.T) {
+	killLMTPAt(t, "beta after handover outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeBeforeDone(t *testing.T) {
+	killLMTPAt(t, "beta before done outcome", exchange)
+}
+
+func TestKillLMTPBetaExchangeOutcomeAfterDone(t *testing.T) {
+	killLMTPAt(t, "beta after done outcome", exchange)
+}
+
+func TestKillLMTPAlfaExchangeBeforeReply(t *testing.T) {
+	killLMTPAt(t, "alfa before reply ", exchange)
+}
+
+func TestKillLMTPAlfaExchangeAfterReply(t *testing.T) {
+	killLMTPAt(t, "alfa after reply ", exchange)
+}
+
+func TestKillLMTPBetaExchangeBeforeReply(t *testing.T) {
+	killLMTPAt(t, "beta before reply ", exchange)
+}
+
+func TestKillLMTPBetaExchangeAfterReply(t *testing.T) {
+	killLMTPAt(t, "beta after reply ", exchange)
+}

@@ -153,7 +153,8 @@ func (e Env) Holding(host string, user Login, text string) ([]*Message, error) {
 	return e.fetch(host, user, &imap.SearchCriteria{Text: []string{text}})
 }
 
-func (e Env) fetch(host string, user Login, criteria *imap.SearchCriteria) ([]*Message, error) {
+// IMAP opens a session with user's mailboxes. The caller closes it.
+func (e Env) IMAP(host string, user Login) (*imapclient.Client, error) {
 	conf, err := e.tls(host)
 	if err != nil {
 		return nil, err
@@ -163,10 +164,18 @@ func (e Env) fetch(host string, user Login, criteria *imap.SearchCriteria) ([]*M
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = c.Close() }()
 	if err := c.Login(user.Address, user.Password).Wait(); err != nil {
-		return nil, fmt.Errorf("login of %s: %w", user.Address, err)
+		return nil, errors.Join(fmt.Errorf("login of %s: %w", user.Address, err), c.Close())
 	}
+	return c, nil
+}
+
+func (e Env) fetch(host string, user Login, criteria *imap.SearchCriteria) ([]*Message, error) {
+	c, err := e.IMAP(host, user)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
 	box, err := c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
 	if err != nil || box.NumMessages == 0 {
 		return nil, err
