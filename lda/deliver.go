@@ -24,6 +24,8 @@ type delivery struct {
 	refused *refusal  // for good
 	err     error     // for now
 	first   time.Time // first presentation; set with err
+	// uncertain says that the mailbox may have it, and could not be asked; set with err.
+	uncertain bool
 }
 
 // deliver puts the message into the mailbox of every recipient of this presentation, each mailbox once although several
@@ -64,7 +66,7 @@ func (j *job) deliverTo(ctx context.Context, box pec.Address) delivery {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return delivery{refused: refused}
 	}
-	return delivery{at: at, err: err, first: first}
+	return delivery{at: at, err: err, first: first, uncertain: err != nil && claim.IsPrepared(key)}
 }
 
 // deliverOnce is the hand-over and what surrounds it. The message is delivered as it was received. [C161]
@@ -92,7 +94,7 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		})
 	})
 	if err != nil {
-		return time.Time{}, refusedForGood(ctx, c, key, err)
+		return time.Time{}, failed(ctx, c, key, err)
 	}
 	at := j.agent.now()
 	err = c.Done(ctx, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })
@@ -150,9 +152,16 @@ func (j *job) standsFor(box pec.Address) []pec.Address {
 	return out
 }
 
-// expired says whether a recipient has waited long enough.
+// expired says whether a recipient has waited long enough. As long as the mailbox may have the message it waits on: a
+// non-delivery could be false.
 func (j *job) expired(d delivery) bool {
-	return d.err != nil && !d.first.IsZero() && j.agent.o.Clock.Now().Sub(d.first) >= giveUp
+	if d.err == nil || d.first.IsZero() || j.agent.o.Clock.Now().Sub(d.first) < giveUp {
+		return false
+	}
+	if d.uncertain {
+		_ = j.alarm("a message waits past its time: its mailbox may have it, and does not say", d.err) // d.err is answered
+	}
+	return !d.uncertain
 }
 
 // failureOf names a refusal in the words of the certification data. [C181] [C252]

@@ -78,14 +78,17 @@ func converse(one *line, p parcel) error {
 			return &atRecipient{one}
 		}
 	}
-	if err != nil {
-		return err
+	if err == nil && replies[p.to.String()] == nil {
+		err = errors.New("no answer for the recipient")
 	}
-	if replies[p.to.String()] == nil {
-		return errors.New("no answer for the recipient")
+	if _, ok := errors.AsType[*smtp.SMTPError](err); err != nil && !ok {
+		return fmt.Errorf("%w: %w", errUncertain, err)
 	}
-	return nil
+	return err
 }
+
+// errUncertain says that a message may lie in its mailbox or not: the answer was lost, or the mailbox could not be asked.
+var errUncertain = errors.New("it may have arrived")
 
 // atRecipient is a reply that speaks of the recipient, and not of the connection or of Dovecot as a whole.
 type atRecipient struct{ error }

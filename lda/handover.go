@@ -79,6 +79,9 @@ func (w *work) orAside(ctx context.Context, p parcel, err error) (*tracking.Due,
 // none took it.
 func (w *work) intoMailboxes(ctx context.Context, p parcel) error {
 	found, err := w.agent.o.Mailboxes.Lookup(ctx, p.to)
+	if err != nil && p.again {
+		return fmt.Errorf("%w: %w", errUncertain, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -94,6 +97,8 @@ func (w *work) intoMailboxes(ctx context.Context, p parcel) error {
 		switch {
 		case isRefusal:
 			last = refused
+		case err != nil && taken:
+			return fmt.Errorf("%w: %w", errUncertain, err) // in the boxes before this one
 		case err != nil:
 			return err
 		default:
@@ -120,7 +125,7 @@ func (w *work) intoMailbox(ctx context.Context, p parcel) error {
 	if p.again || p.search {
 		there, err := w.isThere(ctx, p)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errUncertain, err)
 		}
 		if there {
 			w.log.InfoContext(ctx, "an earlier run delivered it", "to", p.to.String(), "message_id", p.messageID)

@@ -137,7 +137,7 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		return err
 	})
 	if err != nil {
-		return ordinarily(refusedForGood(ctx, c, p.key, err))
+		return ordinarily(failed(ctx, c, p.key, err))
 	}
 	at := w.agent.now()
 	return c.Done(ctx, []effect.Key{p.key}, func(tx store.Tx) error {

@@ -25,11 +25,16 @@ func putResult(tx store.Tx, k effect.Key, r result) error {
 	return tx.Put(tableResults, rowOf(k), encode(r))
 }
 
-// refusedForGood ends a delivery that the mailbox refused for good, and returns the error to go on with.
-func refusedForGood(ctx context.Context, c *effect.Claim, k effect.Key, err error) error {
+// failed writes how a delivery failed, and returns the error to go on with: it is done when the mailbox refused it for
+// good, and as if it had never been tried when it surely is in no mailbox. Else it stays prepared, and the next run
+// looks.
+func failed(ctx context.Context, c *effect.Claim, k effect.Key, err error) error {
 	refused, ok := errors.AsType[*refusal](err)
-	if !ok {
+	if !ok && errors.Is(err, errUncertain) {
 		return err
+	}
+	if !ok {
+		return errors.Join(err, c.Withdraw(ctx, []effect.Key{k}))
 	}
 	ended := c.Done(ctx, []effect.Key{k}, func(tx store.Tx) error {
 		return putResult(tx, k, result{Refused: &refused.Attempt})

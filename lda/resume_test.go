@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/effect"
 )
 
@@ -194,4 +196,27 @@ func TestManyPresentationsAtOnce(t *testing.T) {
 	}
 	same(t, "mario", w.in(mario), []string{"posta-certificata"})
 	same(t, "luigi", w.in(luigi), []string{"posta-certificata"})
+}
+
+// TestUncertainIsNotGivenUp: a mailbox may have a message, and nobody can look until its time is over. Until somebody
+// can, nothing is certified; then what it has is.
+func TestUncertainIsNotGivenUp(t *testing.T) {
+	conformance.Covers(t, "C160", "C179")
+	w := newWorld(t)
+	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
+	dead := w.killAt("after "+effect.StepHandOver, effectDelivery)
+	same(t, "answer of who dies", w.present(text, anna, mario), []string{"451 4.3.0"})
+	if !dead.Load() {
+		t.Fatal("nobody died")
+	}
+	w.restart()
+	w.out.take()
+	w.dovecot.Down()
+	w.clock.shift.Store(int64(23 * time.Hour))
+	same(t, "answer while nobody can look", w.present(text, anna, mario), []string{"451 4.3.0"})
+	same(t, "out while nobody can look", w.outgoing(), []string{})
+	w.dovecot.Up()
+	same(t, "answer later", w.present(text, anna, mario), []string{"250 2.0.0"})
+	same(t, "out later", w.outgoing(), []string{anna + ": avvenuta-consegna " + mario + " with original"})
+	same(t, "mario", w.in(mario), []string{"posta-certificata"})
 }

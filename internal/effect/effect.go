@@ -63,6 +63,7 @@ const (
 	StepPrepared = "prepared"
 	StepHandOver = "handover"
 	StepDone     = "done"
+	StepWithdraw = "withdraw"
 	StepReply    = "reply"
 )
 

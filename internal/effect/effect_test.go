@@ -518,3 +518,37 @@ func attempt(t *testing.T, r *effect.Register, clock *manual, k effect.Key, done
 	}
 	return err == nil
 }
+
+// What is known not to have arrived is free again, with its first instant, and leaves nothing behind.
+func TestWithdraw(t *testing.T) {
+	r, s, clock := register(t)
+	both := keys("delivery", "a@x", "b@x")
+	c := claim(t, r, both...)
+	first := c.First(both[0])
+	if err := c.Withdraw(t.Context(), both[:1]); !errors.Is(err, effect.ErrKey) {
+		t.Errorf("withdrawing what is not prepared: got %v, want ErrKey", err)
+	}
+	must(t, c.Prepare(t.Context(), artefact(t, both...)))
+	if !c.IsPrepared(both[1]) {
+		t.Error("what was prepared is not")
+	}
+	must(t, c.Withdraw(t.Context(), both[:1]))
+	if c.IsPrepared(both[0]) || c.IsPrepared(both[1]) {
+		t.Error("what was withdrawn is prepared")
+	}
+	c.Release(t.Context())
+	clock.pass(time.Hour)
+	must(t, s.View(t.Context(), func(tx store.Tx) error {
+		left, err := effect.FindUnfinished(tx, clock.Now())
+		if len(left) != 0 {
+			t.Errorf("unfinished: got %v, want nothing", left)
+		}
+		return err
+	}))
+	again := claim(t, r, both...)
+	if len(again.Free) != 2 || len(again.Prepared) != 0 || !again.First(both[0]).Equal(first) {
+		t.Errorf("after it: got free %v, prepared %v, first %s; want all free since %s", again.Free, again.Prepared, again.First(both[0]), first)
+	}
+	must(t, again.Prepare(t.Context(), artefact(t, both...)))
+	must(t, again.Done(t.Context(), both, nil))
+}

@@ -2,6 +2,7 @@ package effect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,9 @@ func (c *Claim) First(key Key) time.Time {
 	defer c.mu.Unlock()
 	return c.keys[key].First
 }
+
+// IsPrepared says whether something is prepared under a key of the claim, that may or may not have arrived.
+func (c *Claim) IsPrepared(key Key) bool { return c.row(key).State == statePrepared }
 
 // Renew says that the holder lives. It returns [ErrFenced] when the claim was lost meanwhile.
 func (c *Claim) Renew() error {
@@ -105,6 +109,34 @@ func (c *Claim) finish(tx store.Tx, key Key) error {
 		}
 	}
 	return writeKey(tx, key, keyRow{State: stateDone, First: row.First, Done: c.register.clock.Now()})
+}
+
+// Withdraw records that what was prepared under some keys, and under those that were prepared together with them, is
+// known not to have arrived: they are free again, and keep their first instant. Each MUST be prepared. The end of ctx is
+// not obeyed. It returns [ErrFenced], and nothing is written, when the claim was lost.
+func (c *Claim) Withdraw(ctx context.Context, keys []Key) error {
+	keys = c.whole(keys)
+	rows := map[Key]keyRow{}
+	err := c.step(context.WithoutCancel(ctx), StepWithdraw, keys, func(tx store.Tx) error {
+		for _, key := range keys {
+			row := c.row(key)
+			if row.State != statePrepared {
+				return fmt.Errorf("%w: %q is not prepared", ErrKey, key)
+			}
+			rows[key] = keyRow{State: stateSeen, First: row.First}
+			if err := errors.Join(tx.Delete(tableArtefacts, artefactKey(row.Artefact)), writeKey(tx, key, rows[key])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.keys, rows)
+	return nil
 }
 
 // Release gives back what is not done. What is prepared stays so, and the instant of a first presentation is kept; when
