@@ -47,7 +47,7 @@ func failure(t *testing.T, to, detail string, class pec.ErrorCode) {
 	if !strings.Contains(plain(t, parts.Text), detail) {
 		t.Errorf("the text does not say %q:\n%s", detail, plain(t, parts.Text))
 	}
-	logged(t, "ALFA", string(data.Identifier), ledger.EventAcceptance, ledger.EventEnvelope, ledger.EventNonDelivery)
+	logged(t, "ALFA", string(data.Identifier), ledger.EventAcceptance, ledger.EventEnvelope, ledger.EventDSN, ledger.EventNonDelivery)
 }
 
 // TestCertifiedRecipientRefused: when the server of another provider refuses, the notice is ours to give.
