@@ -173,6 +173,7 @@ func wantHeader(t *testing.T, m *client.Message, l *letter, prefix string) {
 func TestTooBig(t *testing.T) {
 	conformance.Covers(t, "C045", "C046", "C047", "C048", "C049")
 	mario := env.Users("ALFA")[0]
+	tidy(t, []string{"larger", "1M"}, client.Mailbox{Host: "ALFA", Login: mario}, client.Mailbox{Host: "BETA", Login: env.Users("BETA")[0]})
 	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 12000000\nproduct = 31457280\nhard_size = 20000000\n\n[antivirus]")
 	batch, d := random(t), login(t, "ALFA", mario)
 	beta := []string{env.Users("BETA")[0].Address, env.Users("BETA")[1].Address, env.Users("BETA")[2].Address}

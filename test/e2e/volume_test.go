@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 func TestThirtyMegabytes(t *testing.T) {
 	conformance.Covers(t, "C046", "C084", "C161", "C167", "C177")
 	mario, bruno := env.Users("ALFA")[0], env.Users("BETA")[0].Address
+	tidy(t, []string{"larger", "1M"}, client.Mailbox{Host: "ALFA", Login: mario}, client.Mailbox{Host: "BETA", Login: env.Users("BETA")[0]})
 	l := write(t, mario.Address, []string{bruno}, nil)
 	line := []byte("....." + strings.Repeat("\xe8\x80From ", 13) + "..\r\n")
 	l.raw = append(l.raw, bytes.Repeat(line, (30<<20-len(l.raw))/len(line))...)
@@ -50,8 +52,10 @@ func TestManyHundredRecipients(t *testing.T) {
 		to = append(to, fmt.Sprintf("unknown-%03d@%s", i, env[host+"_DOMAIN"]))
 	}
 	l := write(t, mario.Address, to, nil, pec.FieldReceiptKind+": "+string(pec.ReceiptConcise))
-	login(t, "ALFA", mario).mustSend(l)
 	service := env.Login("ALFA_SERVICE_USER").Address
+	search := []string{"header", pec.FieldReference, l.ref}
+	tidy(t, search, client.Mailbox{Host: "ALFA", Login: mario}, client.Mailbox{Host: "ALFA", Login: env.Login("ALFA_SERVICE_USER")})
+	login(t, "ALFA", mario).mustSend(l)
 	found := flows(t, l.ref, func() bool {
 		_, outcomes := covered(t, l.ref)
 		return len(outcomes) == len(to)
@@ -88,10 +92,24 @@ func TestManyHundredRecipients(t *testing.T) {
 	}
 }
 
+// tidy removes the messages that a search of doveadm finds from mailboxes when the test ends: the searches of those that
+// follow would read them again and again.
+func tidy(t *testing.T, search []string, boxes ...client.Mailbox) {
+	t.Helper()
+	t.Cleanup(func() {
+		for _, box := range boxes {
+			args := append([]string{"-c", env[box.Host+"_DOVECOT_CONFIG"], "expunge", "-u", box.Login.Address, "mailbox", "INBOX"}, search...)
+			if out, err := exec.Command("doveadm", args...).CombinedOutput(); err != nil {
+				t.Errorf("doveadm %v: %v\n%s", args, err, out)
+			}
+		}
+	})
+}
+
 // flows waits until done says so and all queues are empty, and returns what all mailboxes hold about text.
 func flows(t *testing.T, text string, done func() bool) map[string][]*client.Message {
 	t.Helper()
-	end := time.Now().Add(2 * patience)
+	end := time.Now().Add(4 * patience) // hundreds of notices, on a busy machine
 	for env.QueuesEmpty(t.Context()) != nil || !done() {
 		if time.Now().After(end) {
 			t.Errorf("not everything about %s has come; queues: %v", text, env.QueuesEmpty(t.Context()))
