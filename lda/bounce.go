@@ -41,6 +41,9 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 	if err != nil {
 		return fail("bounce", "", pec.ErrorUntrusted, err)
 	}
+	if r.envelopeID == "" {
+		r.envelopeID = p.envelopeID // of MAIL, proven all the same
+	}
 	id, ours := a.o.HMAC.CheckEnvelopeID(r.envelopeID)
 	if !ours {
 		return fail("bounce", "", pec.ErrorUntrusted, errors.New("its envelope id is not one of ours"))

@@ -96,6 +96,18 @@ func TestBounceOfAnOrdinaryRecipientSaysWhy(t *testing.T) {
 	}
 }
 
+func TestBounceWithItsEnvelopeIDInMail(t *testing.T) {
+	w := newWorld(t)
+	r := w.submitted()
+	text := w.sample("08-no-envelope-id", r.ID)
+	forged := strings.Repeat("0", 32) + "." + strings.Repeat("0", 32)
+	for envid, want := range map[string]string{forged: "550 5.7.1", w.hmac.EnvelopeID(r.ID): "250 2.0.0"} {
+		got := w.presentAt(w.config.Agent.DSNSocket, text, "<> ENVID="+envid, []string{mario})
+		same(t, "answer", got, []string{want})
+	}
+	same(t, "mario", w.in(mario), []string{"accettazione", "errore-consegna " + anna + " 5.1.1"})
+}
+
 func TestBounceOfWhatIsNotKnownYet(t *testing.T) {
 	w := newWorld(t)
 	text, r, _ := w.submission(&message{from: mario, to: []string{anna, carlo}})
