@@ -36,30 +36,58 @@ type moment struct {
 	bytes int64
 }
 
-func TestKillMilterSubmissionAfterMail(t *testing.T)  { killMilter(t, submission, afterMail) }
-func TestKillMilterSubmissionAfterRcpt(t *testing.T)  { killMilter(t, submission, afterRcpt) }
-func TestKillMilterSubmissionInData(t *testing.T)     { killMilter(t, submission, inData) }
-func TestKillMilterSubmissionBeforeDot(t *testing.T)  { killMilter(t, submission, beforeDot) }
-func TestKillMilterSubmissionAtDot(t *testing.T)      { killMilter(t, submission, atDot) }
-func TestKillMilterSubmissionReading(t *testing.T)    { killMilter(t, submission, reading) }
-func TestKillMilterSubmissionReadAll(t *testing.T)    { killMilter(t, submission, readAll) }
-func TestKillMilterSubmissionComposing(t *testing.T)  { killMilter(t, submission, composing) }
-func TestKillMilterSubmissionAfterReply(t *testing.T) { killMilter(t, submission, afterReply) }
-func TestKillMilterIncomingAfterMail(t *testing.T)    { killMilter(t, incoming, afterMail) }
-func TestKillMilterIncomingAfterRcpt(t *testing.T)    { killMilter(t, incoming, afterRcpt) }
-func TestKillMilterIncomingInData(t *testing.T)       { killMilter(t, incoming, inData) }
-func TestKillMilterIncomingBeforeDot(t *testing.T)    { killMilter(t, incoming, beforeDot) }
-func TestKillMilterIncomingAtDot(t *testing.T)        { killMilter(t, incoming, atDot) }
-func TestKillMilterIncomingReading(t *testing.T)      { killMilter(t, incoming, reading) }
-func TestKillMilterIncomingReadAll(t *testing.T)      { killMilter(t, incoming, readAll) }
-func TestKillMilterIncomingComposing(t *testing.T)    { killMilter(t, incoming, composing) }
-func TestKillMilterIncomingAfterReply(t *testing.T)   { killMilter(t, incoming, afterReply) }
+func TestKillMilterSubmissionAfterMail(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, afterMail)
+}
+func TestKillMilterSubmissionAfterRcpt(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, afterRcpt)
+}
+func TestKillMilterSubmissionInData(t *testing.T) { killMilter(t, way{"C183", openSubmission}, inData) }
+func TestKillMilterSubmissionBeforeDot(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, beforeDot)
+}
+func TestKillMilterSubmissionAtDot(t *testing.T) { killMilter(t, way{"C183", openSubmission}, atDot) }
+func TestKillMilterSubmissionReading(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, reading)
+}
+func TestKillMilterSubmissionReadAll(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, readAll)
+}
+func TestKillMilterSubmissionComposing(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, composing)
+}
+func TestKillMilterSubmissionAfterReply(t *testing.T) {
+	killMilter(t, way{"C183", openSubmission}, afterReply)
+}
+func TestKillMilterIncomingAfterMail(t *testing.T) {
+	killMilter(t, way{"C119", openIncoming}, afterMail)
+}
+func TestKillMilterIncomingAfterRcpt(t *testing.T) {
+	killMilter(t, way{"C119", openIncoming}, afterRcpt)
+}
+func TestKillMilterIncomingInData(t *testing.T) { killMilter(t, way{"C119", openIncoming}, inData) }
+func TestKillMilterIncomingBeforeDot(t *testing.T) {
+	killMilter(t, way{"C119", openIncoming}, beforeDot)
+}
+func TestKillMilterIncomingAtDot(t *testing.T)   { killMilter(t, way{"C119", openIncoming}, atDot) }
+func TestKillMilterIncomingReading(t *testing.T) { killMilter(t, way{"C119", openIncoming}, reading) }
+func TestKillMilterIncomingReadAll(t *testing.T) { killMilter(t, way{"C119", openIncoming}, readAll) }
+func TestKillMilterIncomingComposing(t *testing.T) {
+	killMilter(t, way{"C119", openIncoming}, composing)
+}
+func TestKillMilterIncomingAfterReply(t *testing.T) {
+	killMilter(t, way{"C119", openIncoming}, afterReply)
+}
 
-// way is how a message comes in at alfa: where, from whom, and what lies in the mailboxes when it was taken.
-type way func(t *testing.T) (c *smtp.Client, from, to string, want map[string][]pec.Kind)
+// way is how a message comes in at alfa: the row of the table that says what becomes of it, and a session, from whom,
+// and what lies in the mailboxes when it was taken.
+type way struct {
+	row  string
+	open func(t *testing.T) (c *smtp.Client, from, to string, want map[string][]pec.Kind)
+}
 
-// submission: a user of alfa writes to another.
-func submission(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
+// openSubmission: a user of alfa writes to another.
+func openSubmission(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
 	from, to := env.Users("ALFA")[0], env.Users("ALFA")[1].Address
 	c := dial(t, "SUBMISSION_PORT")
 	if err := c.Auth(sasl.NewPlainClient("", from.Address, from.Password)); err != nil {
@@ -72,8 +100,8 @@ func submission(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Ki
 	}
 }
 
-// incoming: ordinary mail from gamma.
-func incoming(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
+// openIncoming: ordinary mail from gamma.
+func openIncoming(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
 	to := env.Users("ALFA")[1].Address
 	return dial(t, "MX_PORT"), env.Users("GAMMA")[0].Address, to, map[string][]pec.Kind{to: {pec.KindAnomaly}}
 }
@@ -94,8 +122,8 @@ const bulk = 20 << 20
 // killMilter kills alfa's milter at a moment of a transaction. The client hears a temporary error and nothing lies
 // anywhere, or it hears 250 and everything does; and a new session finds a milter again.
 func killMilter(t *testing.T, in way, at moment) {
-	conformance.Covers(t, "C024")
-	c, from, to, want := in(t)
+	conformance.Covers(t, in.row)
+	c, from, to, want := in.open(t)
 	size := 1 << 10
 	if at.step == "dot" {
 		size = bulk
@@ -150,7 +178,7 @@ func again(t *testing.T, in way) {
 	var ref string
 	var want map[string][]pec.Kind
 	until(t, "a new session is served", func() bool {
-		c, from, to, all := in(t)
+		c, from, to, all := in.open(t)
 		defer func() { _ = c.Close() }()
 		var raw []byte
 		ref, raw = letter(t, from, to)
