@@ -162,3 +162,19 @@ func TestLocalAlias(t *testing.T) {
 		env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge},
 	})
 }
+
+// TestFullSender: a sender whose mailbox is full gets his message through; the receipts that his mailbox cannot take wait,
+// and bounce to nobody.
+func TestFullSender(t *testing.T) {
+	conformance.Covers(t, "C101", "C117")
+	full, bruno := env.Login("ALFA_FULL_USER"), env.Users("BETA")[0].Address
+	l := write(t, full.Address, []string{bruno}, nil)
+	log := daemonLog(t, "alfa-lda")
+	submit(t, "ALFA", full, l)
+	settle(t, l.ref, map[string][]pec.Kind{
+		bruno: {pec.KindTransport}, env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge},
+	})
+	if got := strings.Count(log(), "put aside"); got != 2 { // acceptance and delivery receipt
+		t.Errorf("%d receipts were put aside, want 2:\n%s", got, log())
+	}
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -51,6 +52,10 @@ func runAll(m *testing.M) int {
 	}
 	defer post.close()
 	code := m.Run()
+	if panicked(filepath.Join(dir, "lab", "log")) {
+		fmt.Fprintln(os.Stderr, "a daemon panicked")
+		code = 1
+	}
 	if code != 0 {
 		logs(filepath.Join(dir, "lab", "log"))
 	}
@@ -65,6 +70,17 @@ func build(dir, name, pkg string) (string, error) {
 		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
 	return bin, nil
+}
+
+// panicked says whether a daemon of the lab logged a panic: it answers "try later", so that no test need notice.
+func panicked(dir string) bool {
+	files, _ := filepath.Glob(filepath.Join(dir, "*-[lm]*.log")) // the pattern is well formed
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && (bytes.Contains(b, []byte("msg=panic")) || bytes.Contains(b, []byte("msg=\"panic"))) {
+			return true
+		}
+	}
+	return false
 }
 
 // logs prints the end of every log: CI keeps nothing else.

@@ -30,7 +30,8 @@ func TestNotifications(t *testing.T) {
 		}
 	}
 	logged(t, "ALFA", string(about.Identifier), ledger.EventAcceptance, ledger.EventEnvelope, ledger.EventNotification,
-		ledger.EventNotificationDelivered, ledger.EventNotification, ledger.EventNotificationDelivered)
+		ledger.EventNotificationDelivered, ledger.EventNotification, ledger.EventNotificationDelivered,
+		ledger.EventDuplicate, ledger.EventDuplicate)
 }
 
 // sendToDelta sends a message from alfa to dora and returns what its envelope certifies.
