@@ -185,7 +185,7 @@ func (b *bounced) notDelivered(ctx context.Context, recipient pec.Address, s sta
 
 func (b *bounced) known(ctx context.Context, recipient pec.Address) (s tracking.State, err error) {
 	err = b.agent.o.Store.View(ctx, func(tx store.Tx) error {
-		s, err = tracking.Outcome(tx, b.about.Identifier, recipient)
+		s, err = tracking.Outcome(tx, b.about.Provider, b.about.Identifier, recipient)
 		return err
 	})
 	return s, err

@@ -124,7 +124,8 @@ func TestBounceAfterAnOutcomeChangesNothing(t *testing.T) {
 	r := w.submitted()
 	err := w.store.Update(t.Context(), func(tx store.Tx) error {
 		_, err := tracking.Record(tx, tracking.Fact{
-			Identifier: r.Identifier, Recipient: addr(t, anna), Kind: tracking.Delivered, Time: w.clock.Now(), Provider: "Beta",
+			Sender: w.alfa.record.Name, Identifier: r.Identifier, Recipient: addr(t, anna), Kind: tracking.Delivered,
+			Time: w.clock.Now(), Provider: "Beta",
 		})
 		return err
 	})

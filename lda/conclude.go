@@ -178,7 +178,7 @@ func (j *job) concluded(tx store.Tx, s issued) error {
 // deliveredEarlier writes the delivery for a recipient whose mailbox got the message under another address, in an
 // earlier presentation; for all others the delivery itself wrote it.
 func (j *job) deliveredEarlier(tx store.Tx, recipient pec.Address, at time.Time) error {
-	state, err := tracking.Outcome(tx, j.data.Identifier, recipient)
+	state, err := tracking.Outcome(tx, j.provider.Name, j.data.Identifier, recipient)
 	if err != nil || state.Final != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (j *job) resumeOutcome(ctx context.Context, certified pec.Address) error {
 // known is what is known of a recipient.
 func (j *job) known(ctx context.Context, certified pec.Address) (s tracking.State, err error) {
 	err = j.agent.o.Store.View(ctx, func(tx store.Tx) error {
-		s, err = tracking.Outcome(tx, j.data.Identifier, certified)
+		s, err = tracking.Outcome(tx, j.provider.Name, j.data.Identifier, certified)
 		return err
 	})
 	return s, err

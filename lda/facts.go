@@ -20,7 +20,7 @@ func (j *job) fact(tx store.Tx, kind tracking.FactKind, recipient pec.Address, a
 // fact records a fact about a message. The first final one stands; what contradicts it is an alarm and a record of its
 // own, in the same transaction.
 func (w *work) fact(tx store.Tx, about *pec.CertData, provider string, f tracking.Fact) error {
-	f.Identifier = about.Identifier
+	f.Sender, f.Identifier = provider, about.Identifier
 	standing, err := tracking.Record(tx, f)
 	if err != nil || standing == nil {
 		return err

@@ -132,7 +132,7 @@ func TestDeliveredButReceiptWaits(t *testing.T) {
 	}
 	var delivered time.Time
 	if err := w.store.View(t.Context(), func(tx store.Tx) error {
-		s, err := tracking.Outcome(tx, r.Identifier, addr(t, mario))
+		s, err := tracking.Outcome(tx, w.senderOf(r.Identifier), r.Identifier, addr(t, mario))
 		delivered = s.Final.Time
 		return err
 	}); err != nil {

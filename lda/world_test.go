@@ -650,11 +650,19 @@ func (w *world) events(id pec.Identifier) []string {
 	return out
 }
 
+// senderOf is the provider that made an identifier, by its domain.
+func (w *world) senderOf(id pec.Identifier) string {
+	if strings.HasSuffix(string(id), "@"+w.alfa.record.Domains[0]) {
+		return w.alfa.record.Name
+	}
+	return w.beta.record.Name
+}
+
 func (w *world) fact(id pec.Identifier, recipient string) string {
 	w.t.Helper()
 	var s tracking.State
 	err := w.store.View(w.t.Context(), func(tx store.Tx) (err error) {
-		s, err = tracking.Outcome(tx, id, addr(w.t, recipient))
+		s, err = tracking.Outcome(tx, w.senderOf(id), id, addr(w.t, recipient))
 		return err
 	})
 	if err != nil {

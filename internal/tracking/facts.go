@@ -9,7 +9,7 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// ErrFact says that a fact lacks its identifier, recipient, instant or kind.
+// ErrFact says that a fact lacks its sending provider, identifier, recipient, instant or kind.
 var ErrFact = errors.New("tracking: incomplete fact")
 
 // FactKind says what is known of a recipient. The values are stable.
@@ -24,6 +24,8 @@ const (
 
 // Fact is what somebody certified about a message and one of its recipients.
 type Fact struct {
+	// Sender is the name of the provider that sent the message: another may use the same identifier for one of its own.
+	Sender     string
 	Identifier pec.Identifier
 	Recipient  pec.Address
 	Kind       FactKind
@@ -60,10 +62,10 @@ type stateJSON struct {
 // Record adds a fact. The first of a sort stands: when a final fact of the other kind is there already, it is returned,
 // nothing is changed, and the caller logs and alarms. What says the same again is no contradiction.
 func Record(tx store.Tx, f Fact) (contradicts *Fact, err error) {
-	if f.Identifier == "" || f.Recipient.IsZero() || f.Time.IsZero() {
+	if f.Sender == "" || f.Identifier == "" || f.Recipient.IsZero() || f.Time.IsZero() {
 		return nil, fmt.Errorf("%w: %q about %q", ErrFact, f.Kind, f.Identifier)
 	}
-	key := factKey(f.Identifier, f.Recipient)
+	key := factKey(f.Sender, f.Identifier, f.Recipient)
 	state, err := readState(tx, key)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func Record(tx store.Tx, f Fact) (contradicts *Fact, err error) {
 		if old.Kind == f.Kind {
 			return nil, nil
 		}
-		return old.fact(f.Identifier, f.Recipient), nil
+		return old.fact(f.Sender, f.Identifier, f.Recipient), nil
 	}
 	*place = &factJSON{Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID}
 	data, err := store.Encode(state)
@@ -90,20 +92,22 @@ func Record(tx store.Tx, f Fact) (contradicts *Fact, err error) {
 	return nil, tx.Put(tableFacts, key, data)
 }
 
-// Outcome returns what is known of a recipient; the zero state when nothing is.
-func Outcome(tx store.Tx, id pec.Identifier, recipient pec.Address) (State, error) {
-	state, err := readState(tx, factKey(id, recipient))
+// Outcome returns what is known of a recipient of a message of the provider sender; the zero state when nothing is.
+func Outcome(tx store.Tx, sender string, id pec.Identifier, recipient pec.Address) (State, error) {
+	state, err := readState(tx, factKey(sender, id, recipient))
 	if err != nil {
 		return State{}, err
 	}
-	return State{Taken: state.Taken.fact(id, recipient), Final: state.Final.fact(id, recipient)}, nil
+	return State{Taken: state.Taken.fact(sender, id, recipient), Final: state.Final.fact(sender, id, recipient)}, nil
 }
 
-func (f *factJSON) fact(id pec.Identifier, recipient pec.Address) *Fact {
+func (f *factJSON) fact(sender string, id pec.Identifier, recipient pec.Address) *Fact {
 	if f == nil {
 		return nil
 	}
-	return &Fact{Identifier: id, Recipient: recipient, Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID}
+	return &Fact{
+		Sender: sender, Identifier: id, Recipient: recipient, Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID,
+	}
 }
 
 func readState(tx store.Tx, key []byte) (state stateJSON, err error) {
@@ -114,6 +118,6 @@ func readState(tx store.Tx, key []byte) (state stateJSON, err error) {
 	return state, store.Decode(data, &state)
 }
 
-func factKey(id pec.Identifier, recipient pec.Address) []byte {
-	return []byte(string(id) + "\x00" + recipient.Fold().String())
+func factKey(sender string, id pec.Identifier, recipient pec.Address) []byte {
+	return []byte(sender + "\x00" + string(id) + "\x00" + recipient.Fold().String())
 }

@@ -47,7 +47,7 @@ func update(t testing.TB, s store.Store, fn func(store.Tx) error) {
 }
 
 func fact(t testing.TB, kind tracking.FactKind, recipient string, hour int) tracking.Fact {
-	return tracking.Fact{Identifier: "id@alfa.example", Recipient: address(t, recipient), Kind: kind,
+	return tracking.Fact{Sender: "Alfa", Identifier: "id@alfa.example", Recipient: address(t, recipient), Kind: kind,
 		Time: start.Add(time.Duration(hour) * time.Hour), Provider: fmt.Sprint("P", hour), MessageID: fmt.Sprintf("<%d@p>", hour)}
 }
 
@@ -83,7 +83,7 @@ func TestFirstFinalFactWins(t *testing.T) {
 				})
 			}
 			err := s.View(t.Context(), func(tx store.Tx) error {
-				state, err := tracking.Outcome(tx, "id@alfa.example", address(t, "ANNA@beta.example"))
+				state, err := tracking.Outcome(tx, "Alfa", "id@alfa.example", address(t, "ANNA@beta.example"))
 				if hourOf(state.Taken) != test.taken || hourOf(state.Final) != test.final {
 					t.Errorf("taken at hour %d, final at %d; want %d and %d", hourOf(state.Taken), hourOf(state.Final), test.taken, test.final)
 				}
@@ -108,11 +108,11 @@ func TestFactComesBack(t *testing.T) {
 	want := fact(t, tracking.Delivered, "anna@beta.example", 3)
 	update(t, s, func(tx store.Tx) error { _, err := tracking.Record(tx, want); return err })
 	update(t, s, func(tx store.Tx) error {
-		state, err := tracking.Outcome(tx, want.Identifier, want.Recipient)
+		state, err := tracking.Outcome(tx, want.Sender, want.Identifier, want.Recipient)
 		if diff := cmp.Diff(tracking.State{Final: &want}, state, options); diff != "" {
 			t.Errorf("state (-want +got):\n%s", diff)
 		}
-		other, _ := tracking.Outcome(tx, "other@alfa.example", want.Recipient)
+		other, _ := tracking.Outcome(tx, want.Sender, "other@alfa.example", want.Recipient)
 		if other != (tracking.State{}) {
 			t.Errorf("another message has a state: %+v", other)
 		}
