@@ -42,6 +42,6 @@ conformance: ## fill docs/conformance.tsv from the code and the last coverage in
 	go run ./internal/conformance/cmd fill -coverage .work/coverage
 
 .PHONY: bench
-bench: deps build ## measure all goals of docs/performance.md, or GOAL=P4, as root; RECORD=yes writes them there
+bench: deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
 	@deploy/lab/install-deps.sh opendkim
 	go run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(RECORD),-record)

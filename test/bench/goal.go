@@ -1,5 +1,10 @@
 package main
 
+import (
+	"slices"
+	"strings"
+)
+
 // goal is one line of docs/performance.md.
 type goal struct {
 	name string
@@ -32,17 +37,20 @@ func goals() []goal {
 	}
 }
 
-// choose finds a goal by its name; no name means all.
-func choose(name string) []goal {
-	if name == "" {
+// choose finds goals by their names, with commas between them; no name means all. An unknown name finds none at all.
+func choose(list string) []goal {
+	if list == "" {
 		return goals()
 	}
-	for _, g := range goals() {
-		if g.name == name {
-			return []goal{g}
+	var chosen []goal
+	for name := range strings.SplitSeq(list, ",") {
+		i := slices.IndexFunc(goals(), func(g goal) bool { return g.name == name })
+		if i < 0 {
+			return nil
 		}
+		chosen = append(chosen, goals()[i])
 	}
-	return nil
+	return chosen
 }
 
 func names() []string {

@@ -34,7 +34,7 @@ func fail(err error) {
 // run returns 0 when everything was measured and what must hold holds, 1 when not, 2 for wrong usage.
 func run(args []string) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	name := flags.String("goal", "", "one goal of docs/performance.md, such as P4; empty: all")
+	name := flags.String("goal", "", "goals of docs/performance.md, such as P4 or P1,P2,P3; empty: all")
 	bin := flags.String("bin", "bin/ceralacca", "the program to measure")
 	dir := flags.String("dir", ".bench", "folder for results and logs")
 	n := flags.Int("rounds", 5, "rounds of each comparison")
