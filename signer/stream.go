@@ -13,7 +13,7 @@ import (
 
 // bufferSize, in bytes, is what reading a message takes at a time: large enough that reading costs nothing beside
 // hashing, small enough for eight messages at once.
-const bufferSize = 64 << 10
+const bufferSize = 32 << 10
 
 // bufferFor returns a length of buffer that is no larger than what is read through it.
 func bufferFor(sources ...pec.Source) int {

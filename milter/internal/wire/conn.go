@@ -51,7 +51,7 @@ type conn struct {
 func newConn(s *Server, c net.Conn) *conn {
 	return &conn{
 		Conn: c, server: s, r: bufio.NewReaderSize(c, 8<<10), in: make([]byte, 4<<10),
-		out: make([]byte, 0, 4+1+maxPiece), macros: map[byte]Macros{},
+		out: make([]byte, 0, 4<<10), macros: map[byte]Macros{},
 	}
 }
 

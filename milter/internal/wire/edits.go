@@ -71,6 +71,9 @@ func (e *Edits) Body() io.WriteCloser {
 	}
 	e.body = &bodyWriter{c: e.c, open: true}
 	e.c.flush()
+	if cap(e.c.out) < 4+1+maxPiece { // most transactions need it never, or only now
+		e.c.out = make([]byte, 0, 4+1+maxPiece)
+	}
 	return e.body
 }
 
