@@ -89,8 +89,8 @@ func (b *bench) say(format string, args ...any) {
 // conditions says when and on what something is measured.
 func (b *bench) conditions() string {
 	load, _ := os.ReadFile("/proc/loadavg") // empty where there is none
-	return fmt.Sprintf("%s, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
+	return fmt.Sprintf("%s, %d rounds, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), b.rounds, strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
 		runtime.NumCPU(), processor(), output("uname", "-r"), output("postconf", "-d", "-h", "mail_version"),
 		output("dovecot", "--version"), output("openssl", "version"), output("git", "describe", "--always", "--dirty"))
 }
