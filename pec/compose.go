@@ -128,7 +128,7 @@ func anomalySender(original Header, sender Address) string {
 // ComposeNotification makes a receipt or notice. It is addressed to one user, or to the service mailbox of a provider,
 // never to what Reply-To says; it has the few fields that say what it is, a text, certification data of the same
 // content, and the original in complete delivery receipts only. Errors are ErrCompose and ErrCertData.
-// [C009] [C010] [C015] [C028] [C056] [C057] [C059] [C066] [C071] [C096] [C099] [C147] [C150] [C167]
+// [C009] [C010] [C015] [C028] [C029] [C056] [C057] [C059] [C066] [C071] [C096] [C099] [C147] [C150] [C167]
 func ComposeNotification(p Provider, n Notification) (*Artefact, error) {
 	if err := n.check(p); err != nil {
 		return nil, err
