@@ -236,7 +236,7 @@ func (p *peer) settings(l *lab.Lab, root string) []string {
 		"queue_directory=" + p.queue, "data_directory=" + filepath.Join(root, "data"),
 		"maillog_file=" + filepath.Join(filepath.Dir(l.Alfa.PostfixLog), "bench-postfix.log"),
 		"transport_maps=inline:{{" + strings.Join(routes, "},{") + "}}",
-		"sender_dependent_default_transport_maps=", "virtual_alias_maps=", "lmtp_header_checks=",
+		"sender_dependent_default_transport_maps=", "virtual_alias_maps=", "lmtp_header_checks=", "message_size_limit=200000000",
 	}
 }
 
