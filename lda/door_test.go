@@ -62,12 +62,12 @@ func TestShutdown(t *testing.T) {
 	defer kept.Close()
 	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
 	reached, goOn := make(chan bool), make(chan bool)
-	w.probe = func(step, name string) {
+	w.atStep(func(step, name string) {
 		if step == "before "+effect.StepHandOver && name == effectDelivery {
 			reached <- true
 			<-goOn
 		}
-	}
+	})
 	answers := make(chan []string)
 	go func() {
 		got, err := lmtpDialogue(w.config.Agent.LMTPSocket, text, "<"+anna+">", []string{mario})
@@ -108,12 +108,12 @@ func TestLostConnectionEndsTheWork(t *testing.T) {
 	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
 	c := must(net.Dial("unix", w.config.Agent.LMTPSocket.Address))(t)
 	gone := make(chan bool)
-	w.probe = func(step, name string) {
+	w.atStep(func(step, name string) {
 		if step == "after done" && name == effectTakeCharge {
 			_ = c.Close()
 			gone <- true
 		}
-	}
+	})
 	conn := textproto.NewConn(c)
 	_, _, _ = conn.ReadResponse(220)
 	for _, line := range []string{"LHLO x", "MAIL FROM:<" + anna + ">", "RCPT TO:<" + mario + ">", "DATA"} {
@@ -126,7 +126,7 @@ func TestLostConnectionEndsTheWork(t *testing.T) {
 	<-gone
 	eventually(t, "the end of the work", func() bool { return strings.Contains(w.log.String(), "connection is gone") })
 	same(t, "mario", w.in(mario), []string{})
-	w.probe = nil
+	w.atStep(nil)
 	same(t, "presented again", w.present(text, anna, mario), []string{"250 2.0.0"})
 	same(t, "mario", w.in(mario), []string{"posta-certificata"})
 }

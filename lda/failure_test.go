@@ -111,11 +111,11 @@ func TestDovecotDownThenExpired(t *testing.T) {
 func TestDeliveredButReceiptWaits(t *testing.T) {
 	w := newWorld(t)
 	text, r, _ := w.incoming(&message{from: anna, to: []string{mario}})
-	w.probe = func(step, name string) {
+	w.atStep(func(step, name string) {
 		if step == "after done" && name == effectDelivery {
 			w.out.setRefuse(errors.New("out is down"))
 		}
-	}
+	})
 	same(t, "answer", w.present(text, anna, mario), []string{"451 4.3.0"})
 	w.out.setRefuse(nil)
 	w.clock.shift.Store(int64(30 * time.Hour)) // nothing may issue a non-delivery any more

@@ -19,11 +19,11 @@ type died struct{ step string }
 // killAt lets the agent die at a step, once.
 func (w *world) killAt(step, name string) *atomic.Bool {
 	var dead atomic.Bool
-	w.probe = func(s, n string) {
+	w.atStep(func(s, n string) {
 		if s == step && (name == "" || n == name) && dead.CompareAndSwap(false, true) {
 			panic(died{s})
 		}
-	}
+	})
 	return &dead
 }
 
@@ -31,7 +31,7 @@ func (w *world) killAt(step, name string) *atomic.Bool {
 func (w *world) restart() {
 	w.t.Helper()
 	w.stop()
-	w.probe = nil
+	w.atStep(nil)
 	w.start()
 }
 
@@ -166,13 +166,13 @@ func TestUncertainDeliveryThatDidNotArriveIsRepeated(t *testing.T) {
 func TestPanicIsTemporaryAndCounted(t *testing.T) {
 	w := newWorld(t)
 	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
-	w.probe = func(step, _ string) {
+	w.atStep(func(step, _ string) {
 		if step == "before "+effect.StepClaim {
 			panic(errors.New("a fault of ours"))
 		}
-	}
+	})
 	same(t, "answer", w.present(text, anna, mario), []string{"451 4.3.0"})
-	w.probe = nil
+	w.atStep(nil)
 	w.alarmed("panic")
 	same(t, "answer", w.present(text, anna, mario), []string{"250 2.0.0"})
 }

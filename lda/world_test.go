@@ -76,7 +76,7 @@ type world struct {
 	hmac       transaction.Key
 	alfa, beta *party
 	syncer     *fakeSyncer
-	probe      func(step, name string)
+	probe      atomic.Pointer[func(step, name string)]
 	log        *lockedBuffer
 
 	store   store.Store
@@ -214,6 +214,15 @@ func (w *world) configure(ca *pki.Authority) {
 	}
 }
 
+// atStep has the agent call do at each step of each effect; nil ends that.
+func (w *world) atStep(do func(step, name string)) {
+	if do == nil {
+		w.probe.Store(nil)
+		return
+	}
+	w.probe.Store(&do)
+}
+
 // start starts an agent on the state that is there.
 func (w *world) start() {
 	t := w.t
@@ -225,8 +234,8 @@ func (w *world) start() {
 		t.Fatal(err)
 	}
 	probe := func(step, name string) {
-		if w.probe != nil {
-			w.probe(step, name)
+		if do := w.probe.Load(); do != nil {
+			(*do)(step, name)
 		}
 	}
 	w.agent = must(New(Options{
