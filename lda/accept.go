@@ -8,6 +8,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // accept issues the acceptance receipt, before any other effect of the transaction. Every presentation of the envelope
@@ -31,9 +32,9 @@ func accept(ctx context.Context, j *job) error {
 	return nil
 }
 
-func (j *job) composeAcceptance(p effect.Prepared) (pec.Notification, error) {
+func (j *job) composeAcceptance(p effect.Prepared) (compose.Notification, error) {
 	// To the reverse path, never to Reply-To. [C009] [C010]
-	return pec.Notification{Data: j.reply(j.data, pec.KindAcceptance, p.Instant), To: j.data.Sender}, nil
+	return compose.Notification{Data: j.reply(j.data, pec.KindAcceptance, p.Instant), To: j.data.Sender}, nil
 }
 
 // accepted writes the log and what the bounces of this envelope will ask for.

@@ -14,6 +14,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/policy"
 	"github.com/ceralacca/ceralacca/signer"
 )
@@ -191,17 +192,17 @@ func (b *bounced) known(ctx context.Context, recipient pec.Address) (s tracking.
 	return s, err
 }
 
-func (b *bounced) compose(p effect.Prepared) (pec.Notification, error) {
+func (b *bounced) compose(p effect.Prepared) (compose.Notification, error) {
 	var o outcome
 	if err := decode(p.Data, &o); err != nil {
-		return pec.Notification{}, err
+		return compose.Notification{}, err
 	}
 	recipient, err := pec.ParseAddress(o.Recipient)
 	if err != nil {
-		return pec.Notification{}, err
+		return compose.Notification{}, err
 	}
 	if o.Failure == nil {
-		return pec.Notification{}, errors.New("a delivery receipt is being issued")
+		return compose.Notification{}, errors.New("a delivery receipt is being issued")
 	}
 	return b.nonDelivery(b.about, recipient, o), nil
 }
@@ -258,17 +259,17 @@ func (b *bounced) wrapReport(ctx context.Context, at time.Time, failed []status)
 		one, _ := b.recipient(s) // they were found before
 		reasons[i] = one.Address.String() + ": " + policy.NonDelivery(b.about.Provider, s.attempt).Short
 	}
-	anomaly := pec.Anomaly{
+	anomaly := compose.Anomaly{
 		Recipients: []pec.Address{b.about.Sender}, Time: at, ID: b.id,
 		Reason: pec.ProblemUndelivered.Italian() + " (" + strings.Join(reasons, "; ") + ")",
 	}
 	if from, err := pec.ParseAddressList(b.header.Get("From")); err == nil && len(from) > 0 {
 		anomaly.Sender = from[0]
 	}
-	original := pec.Original{
+	original := compose.Original{
 		Header: b.header, Body: pec.Section(b.presentation.message, b.body, b.presentation.message.Size()-b.body),
 	}
-	artefact, err := pec.ComposeAnomaly(b.live.provider(), original, anomaly)
+	artefact, err := compose.AnomalyEnvelope(b.live.provider(), original, anomaly)
 	if err != nil {
 		return nil, err
 	}

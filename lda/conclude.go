@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/policy"
 )
 
@@ -121,14 +122,14 @@ func (j *job) issueOutcome(ctx context.Context, certified pec.Address, o *outcom
 }
 
 // composeOutcome makes the notice from what was stored.
-func (j *job) composeOutcome(p effect.Prepared) (pec.Notification, error) {
+func (j *job) composeOutcome(p effect.Prepared) (compose.Notification, error) {
 	var o outcome
 	if err := json.Unmarshal(p.Data, &o); err != nil {
-		return pec.Notification{}, err
+		return compose.Notification{}, err
 	}
 	recipient, err := pec.ParseAddress(o.Recipient)
 	if err != nil {
-		return pec.Notification{}, err
+		return compose.Notification{}, err
 	}
 	if o.Failure != nil {
 		return j.nonDelivery(j.data, recipient, o), nil
@@ -137,7 +138,7 @@ func (j *job) composeOutcome(p effect.Prepared) (pec.Notification, error) {
 }
 
 // receipt is the delivery receipt. [C162] [C163] [C166] [C167]
-func (j *job) receipt(recipient pec.Address, o outcome) (pec.Notification, error) {
+func (j *job) receipt(recipient pec.Address, o outcome) (compose.Notification, error) {
 	original, _, err := pec.ReadHeader(j.parts.Original, maxHeader)
 	if err != nil {
 		original = nil // who is primary cannot be told, so that everybody is [C169]
@@ -145,7 +146,7 @@ func (j *job) receipt(recipient pec.Address, o outcome) (pec.Notification, error
 	kind, withOriginal := policy.ReceiptFor(j.data, j.header, original, recipient)
 	data := j.reply(j.data, pec.KindDelivery, o.At)
 	data.Receipt, data.Delivery = kind, &recipient
-	n := pec.Notification{Data: data, To: j.data.Sender, Concise: !withOriginal}
+	n := compose.Notification{Data: data, To: j.data.Sender, Concise: !withOriginal}
 	if withOriginal {
 		n.Original = j.parts.Original
 	}
@@ -153,10 +154,10 @@ func (j *job) receipt(recipient pec.Address, o outcome) (pec.Notification, error
 }
 
 // nonDelivery is the non-delivery notice. [C180] [C181]
-func (w *work) nonDelivery(about *pec.CertData, recipient pec.Address, o outcome) pec.Notification {
+func (w *work) nonDelivery(about *pec.CertData, recipient pec.Address, o outcome) compose.Notification {
 	data := w.reply(about, pec.KindNonDelivery, o.At)
 	data.Error, data.Detail, data.Delivery = o.Failure.Error, o.Failure.Detail, &recipient
-	return pec.Notification{Data: data, To: about.Sender}
+	return compose.Notification{Data: data, To: about.Sender}
 }
 
 // concluded writes what a notice makes true.

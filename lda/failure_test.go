@@ -12,6 +12,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/test/dovecot"
 )
 
@@ -199,9 +200,9 @@ func TestAnomalyEnvelope(t *testing.T) {
 	}
 	r := w.incomingRecord("anomaly", mario, nessuno, pieno, spento)
 	r.Sender, r.Signer, r.Reason = addr(t, carlo), "", string(pec.ProblemNoSignature)
-	artefact := must(pec.ComposeAnomaly(w.alfa.provider, pec.Original{
+	artefact := must(compose.AnomalyEnvelope(w.alfa.provider, compose.Original{
 		Header: header, Body: pec.Section(pec.Bytes(raw), body, int64(len(raw))-body),
-	}, pec.Anomaly{Sender: r.Sender, Recipients: r.Recipients, Reason: "motivo", Time: r.Instant, ID: r.ID}))(t)
+	}, compose.Anomaly{Sender: r.Sender, Recipients: r.Recipients, Reason: "motivo", Time: r.Instant, ID: r.ID}))(t)
 	text := w.queued(r, seal(t, w.alfa, artefact, r.Instant))
 	want := []string{"250 2.0.0", "550 5.1.1", "552 5.2.2", "550 5.2.1"}
 	same(t, "answers", w.present(text, carlo, mario, nessuno, pieno, spento), want)

@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -20,7 +21,7 @@ type plan struct {
 	at   time.Time // the instant of the notification; zero is the present
 	// data is what compose cannot find in the message, for the keys that nobody has worked on.
 	data    func(free []effect.Key) []byte
-	compose func(p effect.Prepared) (pec.Notification, error)
+	compose func(p effect.Prepared) (compose.Notification, error)
 	// done writes the records of the log and the facts, in the transaction that ends the effect.
 	done func(tx store.Tx, s issued) error
 }
@@ -28,7 +29,7 @@ type plan struct {
 // issued is a notification that arrived.
 type issued struct {
 	effect.Prepared
-	notice pec.Notification
+	notice compose.Notification
 }
 
 // issue makes sure that each effect of a plan happened: what is done is skipped, what an earlier run prepared is done
@@ -79,7 +80,7 @@ func (w *work) fresh(ctx context.Context, c *effect.Claim, p plan) error {
 	if err != nil {
 		return fail("seal", notice.Data.Identifier, pec.ErrorTemporary, err)
 	}
-	prepared.MessageID = pec.NotificationMessageID(w.live.provider(), &notice.Data)
+	prepared.MessageID = compose.MessageID(w.live.provider(), &notice.Data)
 	prepared.Certificate = sha256.Sum256(w.live.key.Certificates()[0].Raw)
 	prepared.CMS, prepared.Digest, prepared.To = sealed.CMS(), sealed.Digest(), notice.To
 	if err := w.settle(ctx); err != nil {

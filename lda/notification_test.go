@@ -11,6 +11,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/test/dovecot"
 )
 
@@ -42,8 +43,8 @@ func (w *world) notification(kind pec.Kind, about *pec.CertData, to string, chan
 	if change != nil {
 		change(&data)
 	}
-	n := pec.Notification{Data: data, To: addr(t, to), Concise: kind == pec.KindDelivery}
-	text := seal(t, w.beta, must(pec.ComposeNotification(w.beta.provider, n))(t), data.Time)
+	n := compose.Notification{Data: data, To: addr(t, to), Concise: kind == pec.KindDelivery}
+	text := seal(t, w.beta, must(compose.NotificationMessage(w.beta.provider, n))(t), data.Time)
 	r := w.incomingRecord(transaction.VerdictNotification, to)
 	r.Identifier, r.Sender, r.Kind = data.Identifier, w.beta.provider.Address, kind
 	return w.queued(r, text)

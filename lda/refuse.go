@@ -7,6 +7,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // refuse issues the notice of non-acceptance for a submission with a formal fault. Nothing of the message goes
@@ -16,10 +17,10 @@ func refuse(ctx context.Context, j *job) error {
 	err := j.issue(ctx, plan{
 		keys: []effect.Key{j.keyOfTransaction(effectRefusal, pec.Address{})},
 		at:   j.record.Instant,
-		compose: func(p effect.Prepared) (pec.Notification, error) {
+		compose: func(p effect.Prepared) (compose.Notification, error) {
 			data := j.reply(about, pec.KindNonAcceptance, p.Instant)
 			data.Error, data.Detail = pec.ErrorOther, j.record.Detail // [C054]
-			return pec.Notification{Data: data, To: about.Sender}, nil
+			return compose.Notification{Data: data, To: about.Sender}, nil
 		},
 		done: func(tx store.Tx, s issued) error {
 			r := j.work.event(about, j.live.config.Provider.Name, ledger.EventNonAcceptance, s.Instant)

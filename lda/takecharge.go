@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // takeCharge sends the provider of the sender one take-charge receipt for all recipients of the SMTP transaction, also
@@ -55,20 +56,20 @@ func (j *job) inCharge() []pec.Address {
 	return out
 }
 
-func (j *job) composeTakeCharge(p effect.Prepared) (pec.Notification, error) {
+func (j *job) composeTakeCharge(p effect.Prepared) (compose.Notification, error) {
 	var group []string
 	if err := json.Unmarshal(p.Data, &group); err != nil {
-		return pec.Notification{}, err
+		return compose.Notification{}, err
 	}
 	data := j.reply(j.data, pec.KindTakeCharge, p.Instant)
 	for _, text := range group {
 		a, err := pec.ParseAddress(text)
 		if err != nil {
-			return pec.Notification{}, err
+			return compose.Notification{}, err
 		}
 		data.Taken = append(data.Taken, a) // [C126]
 	}
-	return pec.Notification{Data: data, To: j.provider.MailReceipt}, nil // [C129]
+	return compose.Notification{Data: data, To: j.provider.MailReceipt}, nil // [C129]
 }
 
 func (j *job) taken(tx store.Tx, s issued) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -63,8 +64,8 @@ func (w *work) claim(ctx context.Context, keys []effect.Key) (*effect.Claim, err
 func release(ctx context.Context, c *effect.Claim) { c.Release(context.WithoutCancel(ctx)) }
 
 // seal composes and signs a notification. [C001] [C186]
-func (w *work) seal(ctx context.Context, n pec.Notification) (*signer.Sealed, error) {
-	artefact, err := pec.ComposeNotification(w.live.provider(), n)
+func (w *work) seal(ctx context.Context, n compose.Notification) (*signer.Sealed, error) {
+	artefact, err := compose.NotificationMessage(w.live.provider(), n)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +77,8 @@ func (w *work) seal(ctx context.Context, n pec.Notification) (*signer.Sealed, er
 }
 
 // resume composes a notification again around the signature of an earlier run: the bytes are the same or it fails.
-func (w *work) resume(n pec.Notification, cms []byte) (*signer.Sealed, error) {
-	artefact, err := pec.ComposeNotification(w.live.provider(), n)
+func (w *work) resume(n compose.Notification, cms []byte) (*signer.Sealed, error) {
+	artefact, err := compose.NotificationMessage(w.live.provider(), n)
 	if err != nil {
 		return nil, err
 	}

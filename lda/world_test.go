@@ -37,6 +37,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 	"github.com/ceralacca/ceralacca/test/dovecot"
 )
@@ -459,8 +460,8 @@ func (w *world) envelope(by *party, m *message) ([]byte, *pec.CertData) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	original := pec.Original{Header: header, Body: pec.Section(pec.Bytes([]byte(text)), body, int64(len(text))-body)}
-	return seal(t, by, must(pec.ComposeTransport(by.provider, original, data))(t), m.at), data
+	original := compose.Original{Header: header, Body: pec.Section(pec.Bytes([]byte(text)), body, int64(len(text))-body)}
+	return seal(t, by, must(compose.TransportEnvelope(by.provider, original, data))(t), m.at), data
 }
 
 func seal(t testing.TB, by *party, a *pec.Artefact, at time.Time) []byte {

@@ -9,6 +9,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/rawmsg"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // Limits of a header, which is held in memory, and of which Postfix looks for each field that we delete from the top:
@@ -121,8 +122,8 @@ func (c *capture) finish() (*message, error) {
 	return &message{raw, c}, nil
 }
 
-func (m *message) original() pec.Original {
-	return pec.Original{Header: m.header, Body: pec.Section(m, m.body, m.Size()-m.body)}
+func (m *message) original() compose.Original {
+	return compose.Original{Header: m.header, Body: pec.Section(m, m.body, m.Size()-m.body)}
 }
 
 // subject is the decoded subject, and whether there is one.

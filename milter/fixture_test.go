@@ -24,6 +24,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -358,8 +359,8 @@ func (p provider) envelope(t testing.TB, from string, to ...string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	original := pec.Original{Header: h, Body: pec.Bytes(text[body:])}
-	a, err := pec.ComposeTransport(p.Provider, original, p.certData(t, pec.KindTransport, from, to...))
+	original := compose.Original{Header: h, Body: pec.Bytes(text[body:])}
+	a, err := compose.TransportEnvelope(p.Provider, original, p.certData(t, pec.KindTransport, from, to...))
 	return p.seal(t, a, err)
 }
 
@@ -373,7 +374,7 @@ func (p provider) notification(t testing.TB, kind pec.Kind, to string) []byte {
 	default:
 		c.Delivery, c.Receipt = &luigi, pec.ReceiptConcise
 	}
-	a, err := pec.ComposeNotification(p.Provider, pec.Notification{Data: *c, To: address(t, to), Concise: kind == pec.KindDelivery})
+	a, err := compose.NotificationMessage(p.Provider, compose.Notification{Data: *c, To: address(t, to), Concise: kind == pec.KindDelivery})
 	return p.seal(t, a, err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/wire"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/policy"
 )
 
@@ -153,7 +154,7 @@ func (s *incoming) carryOut(ctx context.Context, e *wire.Edits, m *message, r *t
 func (s *incoming) wrap(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record, p pec.Problem) error {
 	r.Verdict = transaction.VerdictAnomaly
 	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
-	envelope, err := pec.ComposeAnomaly(provider, m.original(), pec.Anomaly{
+	envelope, err := compose.AnomalyEnvelope(provider, m.original(), compose.Anomaly{
 		Sender: r.Sender, Recipients: r.Recipients, Reason: p.Italian(), Time: r.Instant, ID: r.ID,
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // ordinaryMail is what anybody may send.
@@ -135,7 +136,7 @@ func (p provider) forged(t *testing.T) []byte {
 	luigi := address(t, "luigi@beta.example")
 	c := p.certData(t, pec.KindDelivery, "mario@alfa.example", luigi.String())
 	c.Delivery, c.Receipt, c.Time = &luigi, pec.ReceiptConcise, time.Now().Truncate(time.Second)
-	a, err := pec.ComposeNotification(p.Provider, pec.Notification{Data: *c, To: address(t, "mario@alfa.example"), Concise: true})
+	a, err := compose.NotificationMessage(p.Provider, compose.Notification{Data: *c, To: address(t, "mario@alfa.example"), Concise: true})
 	return p.seal(t, a, err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/wire"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/policy"
 )
 
@@ -104,7 +105,7 @@ func (s *submission) decide(ctx context.Context, e *wire.Edits, m *message, r *t
 		return s.reject(e, m, r, faults)
 	}
 	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
-	envelope, err := pec.ComposeTransport(provider, m.original(), s.data(m, r))
+	envelope, err := compose.TransportEnvelope(provider, m.original(), s.data(m, r))
 	if err != nil {
 		return fmt.Errorf("milter: compose: %w", err)
 	}

@@ -42,9 +42,9 @@ var ErrCertData = errors.New("invalid certification data")
 
 // Formats of the two halves of a time, and of its zone. [C188] [C203]
 const (
-	dayFormat  = "02/01/2006"
-	hourFormat = "15:04:05"
-	zoneFormat = "-0700"
+	DayFormat  = "02/01/2006"
+	HourFormat = "15:04:05"
+	ZoneFormat = "-0700"
 )
 
 // legalErrors are the error codes that each kind may carry. [C055] [C065] [C085] [C130] [C163] [C181] [C199] [C200]
@@ -84,7 +84,7 @@ func (c *CertData) Encode() ([]byte, error) {
 	}
 	d.Data.Provider = rfc822.OneLine(c.Provider)
 	when := ItalianTime(c.Time)
-	d.Data.Time.Zone, d.Data.Time.Day, d.Data.Time.Hour = when.Format(zoneFormat), when.Format(dayFormat), when.Format(hourFormat)
+	d.Data.Time.Zone, d.Data.Time.Day, d.Data.Time.Hour = when.Format(ZoneFormat), when.Format(DayFormat), when.Format(HourFormat)
 	d.Data.Identifier, d.Data.MessageID, d.Data.Detail = c.Identifier, rfc822.OneLine(c.MessageID), rfc822.OneLine(c.Detail)
 	if c.Receipt != "" {
 		d.Data.Receipt = &receiptXML{Kind: c.Receipt}

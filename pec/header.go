@@ -78,7 +78,8 @@ func parseField(raw []byte) (Field, error) {
 // name is Name without the space that the obsolete syntax allows before the colon.
 func (f Field) name() string { return strings.TrimRight(f.Name, " \t") }
 
-func (f Field) is(name string) bool { return strings.EqualFold(f.name(), name) }
+// Is says whether the field has that name, in whatever case.
+func (f Field) Is(name string) bool { return strings.EqualFold(f.name(), name) }
 
 func isFieldName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' })
@@ -87,7 +88,7 @@ func isFieldName(s string) bool {
 // Get is the value of the first field of that name, unfolded and without space around it; "" when there is none.
 func (h Header) Get(name string) string {
 	for _, f := range h {
-		if f.is(name) {
+		if f.Is(name) {
 			return rfc822.Unfold(f.Value)
 		}
 	}
@@ -98,7 +99,7 @@ func (h Header) Get(name string) string {
 func (h Header) Values(name string) []Field {
 	var found []Field
 	for _, f := range h {
-		if f.is(name) {
+		if f.Is(name) {
 			found = append(found, f)
 		}
 	}
@@ -107,14 +108,14 @@ func (h Header) Values(name string) []Field {
 
 // Has says whether there is a field of that name.
 func (h Header) Has(name string) bool {
-	return slices.ContainsFunc(h, func(f Field) bool { return f.is(name) })
+	return slices.ContainsFunc(h, func(f Field) bool { return f.Is(name) })
 }
 
 // Without is a copy that lacks the fields of those names.
 func (h Header) Without(names ...string) Header {
 	rest := make(Header, 0, len(h))
 	for _, f := range h {
-		if !slices.ContainsFunc(names, f.is) {
+		if !slices.ContainsFunc(names, f.Is) {
 			rest = append(rest, f)
 		}
 	}

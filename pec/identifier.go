@@ -39,5 +39,5 @@ func ParseIdentifier(s string) (Identifier, error) {
 	return Identifier(s), nil
 }
 
-// withBrackets is the form of the header fields.
-func (i Identifier) withBrackets() string { return "<" + string(i) + ">" }
+// Bracketed is the form of the header fields: between angle brackets.
+func (i Identifier) Bracketed() string { return "<" + string(i) + ">" }

@@ -86,3 +86,43 @@ func (c Cause) Italian() string {
 	}
 	return "messaggio rifiutato dal sistema di destinazione"
 }
+
+// TimeoutDetail is the error text of the timeout notices: of the last one, when final, or of the first. The code of
+// the last is what tells them apart. [C098] [C253]
+func TimeoutDetail(provider string, final bool) string {
+	if final {
+		return "5.4.1 - " + provider + " - il messaggio non è stato consegnato nelle prime ventiquattro ore dal suo invio"
+	}
+	return provider + " - il messaggio non è stato consegnato nelle prime dodici ore dal suo invio"
+}
+
+// Italian is the reason in the words of the anomaly envelope. [C139]
+func (p Problem) Italian() string {
+	switch p {
+	case ProblemNoSignature:
+		return "messaggio di posta ordinaria, non proveniente da un gestore di posta certificata"
+	case ProblemUnknownSigner:
+		return "messaggio firmato da un soggetto che non è un gestore di posta certificata"
+	case ProblemSignature:
+		return "firma del gestore non valida: il contenuto è stato alterato"
+	case ProblemRevoked:
+		return "certificato di firma del gestore revocato"
+	case ProblemExpired:
+		return "certificato di firma del gestore scaduto o non ancora valido"
+	case ProblemChain:
+		return "certificato di firma del gestore non emesso da un'autorità riconosciuta"
+	case ProblemMalformed:
+		return "messaggio di posta certificata non conforme alle regole tecniche"
+	case ProblemRouting:
+		return "mittente o destinatari della trasmissione non corrispondenti ai dati di certificazione"
+	case ProblemTooOld:
+		return "busta di trasporto troppo vecchia per essere certificata"
+	case ProblemOtherContent:
+		return "identificativo già usato da un messaggio di contenuto diverso"
+	case ProblemFrom:
+		return "indirizzo del mittente non appartenente al gestore che ha firmato il messaggio"
+	case ProblemUndelivered:
+		return "avviso di mancato recapito a un destinatario di posta ordinaria, generato dal sistema di posta"
+	}
+	return "errore non specificato"
+}

@@ -21,7 +21,6 @@ const (
 	KindNonDelivery    Kind = "errore-consegna"           // [C180]
 	KindTimeout        Kind = "preavviso-errore-consegna" // [C094]
 	KindVirusDetection Kind = "rilevazione-virus"         // [C146]
-
 )
 
 // Names of the header fields that PEC adds. Header names are compared without case. [C011]
@@ -105,11 +104,28 @@ const (
 	subjectNonDeliveryVirus   = "AVVISO DI MANCATA CONSEGNA PER VIRUS: "
 )
 
-// onBehalfOf begins the display name of the author of an envelope. [C005] [C078] [C138]
-const onBehalfOf = "Per conto di: "
+// SubjectPrefix is what the Subject of a message of the kind begins with, in front of the subject of the original; it
+// ends with a space. It is empty for a kind that is none, and is not that of the notices that a virus caused: see
+// CertData.SubjectPrefix.
+func (k Kind) SubjectPrefix() string { return subjectPrefix[k] }
 
-// securityAlarm is the one value of FieldSecurity. [C018] [C062] [C154]
-const securityAlarm = "errore"
+// SubjectPrefix is what the Subject of the message that carries these data begins with, in front of the subject of the
+// original; it ends with a space. It is empty for a kind that is none. [C052] [C063] [C154]
+func (c *CertData) SubjectPrefix() string {
+	switch {
+	case c.Kind == KindNonAcceptance && c.Error == ErrorVirus:
+		return subjectNonAcceptanceVirus
+	case c.Kind == KindNonDelivery && c.Error == ErrorVirus:
+		return subjectNonDeliveryVirus
+	}
+	return c.Kind.SubjectPrefix()
+}
+
+// OnBehalfOf begins the display name of the author of an envelope. [C005] [C078] [C138]
+const OnBehalfOf = "Per conto di: "
+
+// SecurityAlarm is the one value of FieldSecurity. [C018] [C062] [C154]
+const SecurityAlarm = "errore"
 
 // certDataXML is the document daticert.xml, in the order of its DTD (postacert.dtd). [C198] [C201] [C202]
 type certDataXML struct {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // Every Message-ID that is accepted fits into the reference of the envelope: one that did not would make header and
@@ -17,12 +18,12 @@ func TestAcceptedMessageIDFitsIntoTheReference(t *testing.T) {
 	}
 	for _, length := range []int{890, 897, 898, 899, 900, 901} {
 		id := "<" + strings.Repeat("x", length-2) + ">"
-		original := pec.Original{Header: pec.Header{{Name: "From", Value: " mario@alfa.example"}, {Name: "Message-ID", Value: " " + id}},
+		original := compose.Original{Header: pec.Header{{Name: "From", Value: " mario@alfa.example"}, {Name: "Message-ID", Value: " " + id}},
 			Body: pec.Bytes(nil)}
 		c := &pec.CertData{Kind: pec.KindTransport, Error: pec.ErrorNone, Sender: sender, ReplyTo: sender.String(), Provider: "Alfa",
 			Recipients: []pec.Recipient{{Address: sender, Type: pec.Certified}}, Time: time.Unix(1.7e9, 0), Receipt: pec.ReceiptComplete,
 			Identifier: "0123456789abcdef0123456789abcdef@alfa.example", MessageID: id}
-		envelope, err := pec.ComposeTransport(pec.Provider{Name: "Alfa", Address: sender}, original, c)
+		envelope, err := compose.TransportEnvelope(pec.Provider{Name: "Alfa", Address: sender}, original, c)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 func TestWhatPecComposesCanBeSealed(t *testing.T) {
 	conformance.Covers(t, "C001", "C142")
 	p := newParty(t)
-	files, err := filepath.Glob("../pec/testdata/*.eml")
+	files, err := filepath.Glob("../pec/compose/testdata/*.eml")
 	if err != nil || len(files) < 15 {
 		t.Fatalf("%d golden files, %v", len(files), err)
 	}

@@ -37,7 +37,7 @@ func TestOneOfManyWhoSealADraftWins(t *testing.T) {
 
 func TestJudgingGoesOnWhileListsAreReloaded(t *testing.T) {
 	p := newParty(t)
-	message, sealedOne := sealed(t, p, compose(t, pec.KindTransport))
+	message, sealedOne := sealed(t, p, composedAs(t, pec.KindTransport))
 	v := judge(t, p)
 	var all sync.WaitGroup
 	for range 4 {

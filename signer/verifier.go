@@ -181,7 +181,7 @@ func headerStep(found *pec.Verification) error {
 	if kind != pec.KindTransport { // the identifier of a receipt is its own [C204]
 		return nil
 	}
-	return agrees(found.Message.Header, "Message-ID", "<"+string(found.Data.Identifier)+">")
+	return agrees(found.Message.Header, "Message-ID", found.Data.Identifier.Bracketed())
 }
 
 // agrees compares a field of the header, which may be absent, with what the certification data say, "" for nothing.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // register is a directory of some records.
@@ -51,27 +52,27 @@ func certData(t testing.TB, kind pec.Kind) *pec.CertData {
 	return c
 }
 
-func original() pec.Original {
-	return pec.Original{
+func original() compose.Original {
+	return compose.Original{
 		Header: pec.Header{{Name: "From", Value: " mario@alfa.example"}, {Name: "To", Value: " luigi@beta.example"},
 			{Name: "Subject", Value: " Prova"}, {Name: "Message-ID", Value: " <1@client.example>"}},
 		Body: pec.Bytes([]byte("Buongiorno.\r\n")),
 	}
 }
 
-// compose makes the message of a kind as the product does.
-func compose(t testing.TB, kind pec.Kind) *pec.Artefact {
+// composedAs makes the message of a kind as the product does.
+func composedAs(t testing.TB, kind pec.Kind) *pec.Artefact {
 	t.Helper()
 	var a *pec.Artefact
 	var err error
 	switch kind {
 	case pec.KindTransport:
-		a, err = pec.ComposeTransport(alfa(t), original(), certData(t, kind))
+		a, err = compose.TransportEnvelope(alfa(t), original(), certData(t, kind))
 	case pec.KindAnomaly:
-		a, err = pec.ComposeAnomaly(alfa(t), original(), pec.Anomaly{Sender: address(t, "mario@alfa.example"),
+		a, err = compose.AnomalyEnvelope(alfa(t), original(), compose.Anomaly{Sender: address(t, "mario@alfa.example"),
 			Recipients: []pec.Address{address(t, "luigi@beta.example")}, Reason: "firma assente", Time: now, ID: "0123456789abcdef0123456789abcdef"})
 	default:
-		a, err = pec.ComposeNotification(alfa(t), pec.Notification{Data: *certData(t, kind), To: address(t, "mario@alfa.example"),
+		a, err = compose.NotificationMessage(alfa(t), compose.Notification{Data: *certData(t, kind), To: address(t, "mario@alfa.example"),
 			Concise: kind == pec.KindDelivery})
 	}
 	if err != nil {
@@ -84,7 +85,7 @@ func TestVerifyAcceptsWhatWeSend(t *testing.T) {
 	conformance.Covers(t, "C001", "C004", "C103", "C104", "C105", "C107", "C108", "C109", "C110", "C111", "C112", "C114")
 	p := newParty(t)
 	for _, kind := range []pec.Kind{pec.KindTransport, pec.KindAcceptance, pec.KindDelivery, pec.KindNonDelivery, pec.KindAnomaly} {
-		message, _ := sealed(t, p, compose(t, kind))
+		message, _ := sealed(t, p, composedAs(t, kind))
 		got, err := judge(t, p).Verify(pec.Bytes(message), now)
 		if err != nil || got.Problem != "" {
 			t.Errorf("Verify of %s = %+v, %v, want no problem", kind, got, err)
@@ -113,7 +114,7 @@ func verifies(t *testing.T, v *Verifier, name string, message []byte, at time.Ti
 func TestVerifyTellsWhatIsWrongWithTheSignature(t *testing.T) {
 	conformance.Covers(t, "C104", "C105", "C106", "C107", "C109", "C110", "C111", "C112")
 	p := newParty(t)
-	message, _ := sealed(t, p, compose(t, pec.KindTransport))
+	message, _ := sealed(t, p, composedAs(t, pec.KindTransport))
 	v := judge(t, p)
 	verifies(t, v, "in order", message, now, "")
 	verifies(t, v, "without signature", []byte("From: a@b.example\r\n\r\nx\r\n"), now, pec.ProblemNoSignature)
@@ -124,7 +125,7 @@ func TestVerifyTellsWhatIsWrongWithTheSignature(t *testing.T) {
 
 	// The same names and number, another key: a stranger's certificate is not the one in the directory.
 	stranger := newParty(t)
-	forged, _ := sealed(t, stranger, compose(t, pec.KindTransport))
+	forged, _ := sealed(t, stranger, composedAs(t, pec.KindTransport))
 	verifies(t, v, "by a stranger", forged, now, pec.ProblemUnknownSigner)
 	listed := &Verifier{Trust: p.trust(t), Directory: judge(t, stranger).Directory}
 	verifies(t, listed, "by one listed without a chain", forged, now, pec.ProblemChain)
@@ -137,7 +138,7 @@ func TestVerifyTellsWhatIsWrongWithTheSignature(t *testing.T) {
 func TestVerifyTellsTroubleFromProblems(t *testing.T) {
 	conformance.Covers(t, "C111")
 	p := newParty(t)
-	message, _ := sealed(t, p, compose(t, pec.KindTransport))
+	message, _ := sealed(t, p, composedAs(t, pec.KindTransport))
 	v := judge(t, p)
 	check := func(name string, v *Verifier, src pec.Source, at time.Time, want error) {
 		t.Helper()
@@ -163,8 +164,8 @@ func TestVerifyTellsTroubleFromProblems(t *testing.T) {
 func TestVerifyHoldsTheHeaderToTheCertificationData(t *testing.T) {
 	conformance.Covers(t, "C004", "C011", "C022", "C108", "C114")
 	p := newParty(t)
-	message, _ := sealed(t, p, compose(t, pec.KindTransport))
-	receipt, _ := sealed(t, p, compose(t, pec.KindDelivery))
+	message, _ := sealed(t, p, composedAs(t, pec.KindTransport))
+	receipt, _ := sealed(t, p, composedAs(t, pec.KindDelivery))
 	v := judge(t, p)
 	change := func(m []byte, old, with string) []byte {
 		t.Helper()
@@ -221,7 +222,7 @@ func TestVerifyReadsOnlyWhatIsSigned(t *testing.T) {
 		verifies(t, judge(t, p), name, message, now, pec.ProblemMalformed)
 	}
 	inner := newFixture("", nil)
-	nested, _ := sealed(t, p, compose(t, pec.KindTransport)) // a whole envelope, within an envelope, is not one
+	nested, _ := sealed(t, p, composedAs(t, pec.KindTransport)) // a whole envelope, within an envelope, is not one
 	wrapped, _ := sealed(t, p, testArtefact(strings.Replace(testContent, "trailing space", inner.fields+string(nested), 1)))
 	verifies(t, judge(t, p), "that only contains one", wrapped, now, pec.ProblemMalformed)
 }
@@ -230,7 +231,7 @@ func TestVerifyReadsOnlyWhatIsSigned(t *testing.T) {
 func TestTheAddressOfTheCertificateMayStandInFrom(t *testing.T) {
 	conformance.Covers(t, "C108")
 	p := newParty(t)
-	message, _ := sealed(t, p, compose(t, pec.KindTransport))
+	message, _ := sealed(t, p, composedAs(t, pec.KindTransport))
 	v := &Verifier{Trust: p.trust(t), Directory: func() Directory {
 		return register{{Name: "Alfa S.p.A.", Domains: []string{"customers.example"}, Certificates: []*x509.Certificate{p.cert}}}
 	}}

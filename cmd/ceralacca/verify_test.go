@@ -9,6 +9,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/app/apptest"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -27,7 +28,7 @@ func receipt(t *testing.T, w *apptest.World) {
 		return a
 	}
 	sender, subject := parse("mario@alfa.example"), "Prova"
-	a, err := pec.ComposeNotification(pec.Provider{Name: "Alfa PEC", Address: parse(apptest.Address)}, pec.Notification{To: sender, Data: pec.CertData{
+	a, err := compose.NotificationMessage(pec.Provider{Name: "Alfa PEC", Address: parse(apptest.Address)}, compose.Notification{To: sender, Data: pec.CertData{
 		Kind: pec.KindAcceptance, Error: pec.ErrorNone, Sender: sender, ReplyTo: sender.String(), Subject: &subject,
 		Recipients: []pec.Recipient{{Address: sender, Type: pec.Certified}}, Provider: "Alfa PEC", Time: time.Now().Truncate(time.Second),
 		Identifier: idGood, MessageID: "<1@client>"}})

@@ -55,7 +55,7 @@ func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pe
 	c.kind()
 	c.differ(pec.FieldReference, m.Header.Get(pec.FieldReference), strings.TrimSpace(data.MessageID))
 	if data.Kind == pec.KindTransport {
-		c.differ("Message-ID", m.Header.Get("Message-ID"), "<"+string(data.Identifier)+">")
+		c.differ("Message-ID", m.Header.Get("Message-ID"), data.Identifier.Bracketed())
 	}
 	c.subject()
 	c.date()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -192,8 +193,8 @@ func (p *provider) data(t testing.TB, kind pec.Kind) pec.CertData {
 	return c
 }
 
-func original() pec.Original {
-	return pec.Original{Header: pec.Header{{Name: "From", Value: " Mario Rossi <" + sender + ">"}, {Name: "To", Value: " Luigi <" + recipient + ">"},
+func original() compose.Original {
+	return compose.Original{Header: pec.Header{{Name: "From", Value: " Mario Rossi <" + sender + ">"}, {Name: "To", Value: " Luigi <" + recipient + ">"},
 		{Name: "Cc", Value: " anna@gamma.example"}, {Name: "Subject", Value: " Disdetta"}, {Name: "Message-ID", Value: " <1@client.example>"}},
 		Body: pec.Bytes([]byte("Buongiorno.\r\n"))}
 }
@@ -202,7 +203,7 @@ func original() pec.Original {
 func (p *provider) message(t testing.TB, kind pec.Kind) []byte {
 	t.Helper()
 	if kind == pec.KindAnomaly {
-		a, err := pec.ComposeAnomaly(p.Provider, original(), pec.Anomaly{Sender: address(t, sender), Recipients: []pec.Address{address(t, recipient)},
+		a, err := compose.AnomalyEnvelope(p.Provider, original(), compose.Anomaly{Sender: address(t, sender), Recipients: []pec.Address{address(t, recipient)},
 			Reason: "firma assente", Time: now, ID: identifier[:32]})
 		return p.seal(t, a, err)
 	}
@@ -212,17 +213,17 @@ func (p *provider) message(t testing.TB, kind pec.Kind) []byte {
 func (p *provider) compose(t testing.TB, c pec.CertData) []byte {
 	t.Helper()
 	if c.Kind == pec.KindTransport {
-		a, err := pec.ComposeTransport(p.Provider, original(), &c)
+		a, err := compose.TransportEnvelope(p.Provider, original(), &c)
 		return p.seal(t, a, err)
 	}
-	n := pec.Notification{Data: c, To: c.Sender, Concise: c.Kind == pec.KindDelivery}
+	n := compose.Notification{Data: c, To: c.Sender, Concise: c.Kind == pec.KindDelivery}
 	switch c.Kind {
 	case pec.KindTakeCharge:
 		n.To = address(t, "ricevute@alfa.example")
 	case pec.KindVirusDetection:
 		n.To, n.Virus = address(t, "ricevute@alfa.example"), "Eicar"
 	}
-	a, err := pec.ComposeNotification(p.Provider, n)
+	a, err := compose.NotificationMessage(p.Provider, n)
 	return p.seal(t, a, err)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -34,22 +35,22 @@ func newMaker(name, address, cert, key string) (*maker, error) {
 }
 
 // original is a message of about size bytes that a user of the lab might send.
-func original(from, to pec.Address, size int) (pec.Original, error) {
+func original(from, to pec.Address, size int) (compose.Original, error) {
 	var text bytes.Buffer
 	if err := mail(from.String(), to.String(), size)(&text, 1); err != nil {
-		return pec.Original{}, err
+		return compose.Original{}, err
 	}
 	return readOriginal(pec.Bytes(text.Bytes()))
 }
 
-func readOriginal(src pec.Source) (pec.Original, error) {
+func readOriginal(src pec.Source) (compose.Original, error) {
 	header, body, err := pec.ReadHeader(src, 1<<20)
-	return pec.Original{Header: header, Body: pec.Section(src, body, src.Size()-body)}, err
+	return compose.Original{Header: header, Body: pec.Section(src, body, src.Size()-body)}, err
 }
 
 // seal writes the transport envelope of a message.
-func (m *maker) seal(w io.Writer, o pec.Original, c *pec.CertData) error {
-	a, err := pec.ComposeTransport(m.provider, o, c)
+func (m *maker) seal(w io.Writer, o compose.Original, c *pec.CertData) error {
+	a, err := compose.TransportEnvelope(m.provider, o, c)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (m *maker) certData(from, to pec.Address, at time.Time) *pec.CertData {
 }
 
 // submitted is an envelope as the access point left it.
-func (m *maker) submitted(o pec.Original, from, to pec.Address) ([]byte, error) {
+func (m *maker) submitted(o compose.Original, from, to pec.Address) ([]byte, error) {
 	at := time.Now().Truncate(time.Second)
 	c := m.certData(from, to, at)
 	var text bytes.Buffer
@@ -100,9 +101,9 @@ func (m *maker) submitted(o pec.Original, from, to pec.Address) ([]byte, error) 
 }
 
 // wrapped is an anomaly envelope as the incoming point left it, and the same without the record.
-func (m *maker) wrapped(o pec.Original, from, to pec.Address) (queued, plain []byte, err error) {
+func (m *maker) wrapped(o compose.Original, from, to pec.Address) (queued, plain []byte, err error) {
 	at, id := time.Now().Truncate(time.Second), newID()
-	a, err := pec.ComposeAnomaly(m.provider, o, pec.Anomaly{
+	a, err := compose.AnomalyEnvelope(m.provider, o, compose.Anomaly{
 		Sender: from, Recipients: []pec.Address{to}, Reason: pec.ProblemNoSignature.Italian(), Time: at, ID: id,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -83,7 +84,7 @@ func (o *outsider) envelope(t *testing.T, to ...string) *envelope {
 
 func (o *outsider) compose(t *testing.T, e *envelope) *pec.Artefact {
 	t.Helper()
-	a, err := pec.ComposeTransport(o.provider, e.original.taken(t), e.data)
+	a, err := compose.TransportEnvelope(o.provider, e.original.taken(t), e.data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,13 +92,13 @@ func (o *outsider) compose(t *testing.T, e *envelope) *pec.Artefact {
 }
 
 // taken is the letter as packages pec and signer take it.
-func (l *letter) taken(t *testing.T) pec.Original {
+func (l *letter) taken(t *testing.T) compose.Original {
 	t.Helper()
 	header, body, err := pec.ReadHeader(pec.Bytes(l.raw), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pec.Original{Header: header, Body: pec.Bytes(l.raw[body:])}
+	return compose.Original{Header: header, Body: pec.Bytes(l.raw[body:])}
 }
 
 // seal signs what was composed.
@@ -148,11 +149,11 @@ func (o *outsider) notice(t *testing.T, kind pec.Kind, about *pec.CertData, to s
 	if change != nil {
 		change(&data)
 	}
-	n := pec.Notification{Data: data, To: address(t, to), Concise: kind == pec.KindDelivery}
+	n := compose.Notification{Data: data, To: address(t, to), Concise: kind == pec.KindDelivery}
 	if data.Error == pec.ErrorVirus {
 		n.Virus = "Eicar"
 	}
-	a, err := pec.ComposeNotification(o.provider, n)
+	a, err := compose.NotificationMessage(o.provider, n)
 	if err != nil {
 		t.Fatal(err)
 	}

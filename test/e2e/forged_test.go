@@ -13,6 +13,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 // forgery is an envelope that is wrong in one way.
@@ -100,7 +101,7 @@ func withoutSignaturePart(t *testing.T, to string) *envelope {
 func anomalyOfDelta(t *testing.T, to string) *envelope {
 	o := someone(t, "DELTA")
 	e := o.draft(t, to)
-	a, err := pec.ComposeAnomaly(o.provider, e.original.taken(t), pec.Anomaly{
+	a, err := compose.AnomalyEnvelope(o.provider, e.original.taken(t), compose.Anomaly{
 		Sender: e.data.Sender, Recipients: []pec.Address{address(t, to)}, Reason: pec.ProblemNoSignature.Italian(),
 		Time: time.Now(), ID: e.token,
 	})

@@ -66,7 +66,7 @@ var wireWord = regexp.MustCompile(`(?i)posta[- _]?cert|accettazione|consegna|err
 var exampleAddress = regexp.MustCompile(`[\w.-]+@[\w.-]+\.example\b`)
 
 // italianFiles hold the words of the wire and the texts of pec for people.
-var italianFiles = []string{"pec/wire.go", "pec/text.go", "pec/texts.go", "pec/reasons.go"}
+var italianFiles = []string{"pec/wire.go", "pec/reasons.go", "pec/texts/texts.go"}
 
 // italian: the words of the wire stand in one file of package pec, so that a
 // reader of English finds them all explained there.

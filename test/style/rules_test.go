@@ -59,7 +59,7 @@ func seeds() []seed {
 		{"clock", "internal/clock/a.go", "package clock\nimport §time§\nvar _ = time.Now\n", ""},
 		{"clock", "lda/a_test.go", "package lda\nimport §time§\nvar _ = time.Now\n", ""},
 		{"italian", "lda/a.go", "package lda\nconst x = §X-Ricevuta§\n", "the Italian word \"Ricevuta\""},
-		{"italian", "pec/compose.go", "package pec\nconst x = \"<mittente>\"\n", "the Italian word"},
+		{"italian", "pec/compose/a.go", "package compose\nconst x = \"<mittente>\"\n", "the Italian word"},
 		{"italian", "internal/config/a.go", "package config\nconst x = §posta-certificata@alfa.example§\n", ""},
 		{"italian", "pec/wire.go", "package pec\nconst x = \"<mittente>\"\n", ""},
 		{"italian", "lda/a.go", "package lda\n// X-Ricevuta is read here.\nconst x = §complete, brief, transport§\n", ""},

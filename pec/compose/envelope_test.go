@@ -1,4 +1,4 @@
-package pec
+package compose
 
 import (
 	"strings"
@@ -7,27 +7,28 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec"
 )
 
-func transport(t *testing.T, message string) *Artefact {
+func transport(t *testing.T, message string) *pec.Artefact {
 	t.Helper()
 	o := original(t, message)
-	c := certData(t, KindTransport)
+	c := certData(t, pec.KindTransport)
 	c.MessageID = o.Header.Get("Message-ID")
-	a, err := ComposeTransport(provider(t), o, c)
+	a, err := TransportEnvelope(provider(t), o, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func anomaly(t *testing.T, message, sender string) *Artefact {
+func anomaly(t *testing.T, message, sender string) *pec.Artefact {
 	t.Helper()
-	a := Anomaly{Recipients: []Address{address(t, "anna@beta.example")}, Reason: "motivo", Time: testInstant, ID: "1"}
+	a := Anomaly{Recipients: []pec.Address{address(t, "anna@beta.example")}, Reason: "motivo", Time: testInstant, ID: "1"}
 	if sender != "" {
 		a.Sender = address(t, sender)
 	}
-	artefact, err := ComposeAnomaly(provider(t), original(t, message), a)
+	artefact, err := AnomalyEnvelope(provider(t), original(t, message), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,9 +36,9 @@ func anomaly(t *testing.T, message, sender string) *Artefact {
 }
 
 // carried is the original within an artefact.
-func carried(t *testing.T, a *Artefact) string {
+func carried(t *testing.T, a *pec.Artefact) string {
 	t.Helper()
-	parts, err := ReadParts(concat(t, a))
+	parts, err := pec.ReadParts(concat(t, a))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func carried(t *testing.T, a *Artefact) string {
 func without(t *testing.T, message, name string) string {
 	t.Helper()
 	o := original(t, message)
-	h, _ := written(t, &Artefact{Header: o.Header.Without(name)})
+	h, _ := written(t, &pec.Artefact{Header: o.Header.Without(name)})
 	return string(h) + "\r\n" + content(t, o.Body)
 }
 
@@ -56,7 +57,7 @@ func TestEnvelopesInherit(t *testing.T) {
 	conformance.Covers(t, "C007", "C015", "C021", "C075", "C134", "C260")
 	message := "Return-Path: <Mario.Rossi@alfa.example>\r\nDKIM-Signature: v=1; b=x\r\nX-REM-Subject: x\r\n" + submitted
 	o := original(t, message)
-	for _, a := range []*Artefact{transport(t, message), anomaly(t, message, "mario.rossi@alfa.example")} {
+	for _, a := range []*pec.Artefact{transport(t, message), anomaly(t, message, "mario.rossi@alfa.example")} {
 		for _, name := range []string{"Received", "Return-Path", "To", "Cc", "Reply-To"} {
 			if diff := cmp.Diff(o.Header.Values(name), a.Header.Values(name)); diff != "" {
 				t.Errorf("%s: %s is not as in the original:\n%s", a.Kind, name, diff)
@@ -85,13 +86,13 @@ func TestTransportHeader(t *testing.T) {
 		"From":                     `"Per conto di: Mario.Rossi@alfa.example" <posta-certificata@alfa.example>`,
 	}
 	for name, value := range want {
-		if got := DecodeText(a.Header.Get(name)); got != value || len(a.Header.Values(name)) != 1 {
+		if got := pec.DecodeText(a.Header.Get(name)); got != value || len(a.Header.Values(name)) != 1 {
 			t.Errorf("%s: got %q, want %q", name, got, value)
 		}
 	}
-	c := certData(t, KindTransport)
-	c.Receipt = ReceiptConcise
-	if a, err := ComposeTransport(provider(t), original(t, submitted), c); err != nil || a.Header.Get(FieldReceiptKind) != "sintetica" {
+	c := certData(t, pec.KindTransport)
+	c.Receipt = pec.ReceiptConcise
+	if a, err := TransportEnvelope(provider(t), original(t, submitted), c); err != nil || a.Header.Get(pec.FieldReceiptKind) != "sintetica" {
 		t.Errorf("%v", err)
 	}
 }
@@ -121,12 +122,12 @@ func TestTransportCarriesTheOriginal(t *testing.T) {
 func TestTransportWithoutMessageID(t *testing.T) {
 	conformance.Covers(t, "C038")
 	a := transport(t, without(t, submitted, "Message-ID"))
-	parts, err := ReadParts(concat(t, a))
+	parts, err := pec.ReadParts(concat(t, a))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := ParseCertData(parts.CertData)
-	if err != nil || c.MessageID != "" || a.Header.Has(FieldReference) || strings.Contains(content(t, parts.Original), FieldReference) {
+	c, err := pec.ParseCertData(parts.CertData)
+	if err != nil || c.MessageID != "" || a.Header.Has(pec.FieldReference) || strings.Contains(content(t, parts.Original), pec.FieldReference) {
 		t.Errorf("%v, %v", c, a.Header)
 	}
 }
@@ -202,7 +203,7 @@ func TestAnomalyCarriesTheMessage(t *testing.T) {
 		}
 	}
 	a := anomaly(t, "Subject:\r\nX-Trasporto: posta-certificata\r\nX-Ricevuta: accettazione\r\n\r\n", "x@y.it")
-	if a.Header.Has("Message-ID") || a.Header.Has("To") || a.Header.Has(FieldReceipt) || len(a.Header.Values(FieldTransport)) != 1 ||
+	if a.Header.Has("Message-ID") || a.Header.Has("To") || a.Header.Has(pec.FieldReceipt) || len(a.Header.Values(pec.FieldTransport)) != 1 ||
 		a.Header.Get("Subject") != "ANOMALIA MESSAGGIO:" {
 		t.Errorf("%v", a.Header)
 	}
@@ -212,9 +213,9 @@ func TestAnomalyCarriesTheMessage(t *testing.T) {
 func TestRepeatedFieldsAreInheritedOnce(t *testing.T) {
 	a := anomaly(t, "Received: a\r\nTo: a@x.it\r\nMessage-ID: <1@x>\r\nReply-To: b@x.it\r\nReceived: b\r\nTo: c@x.it\r\nCc: d@x.it\r\nCc: e@x.it\r\n"+
 		"Message-ID: <2@x>\r\nReply-To: f@x.it\r\n\r\n", "x@y.it")
-	for name, want := range map[string][]Field{
-		"Received": {{"Received", " a"}, {"Received", " b"}}, "To": {{"To", " a@x.it"}}, "Cc": {{"Cc", " d@x.it"}},
-		"Message-ID": {{"Message-ID", " <1@x>"}}, "Reply-To": {{"Reply-To", " b@x.it"}},
+	for name, want := range map[string][]pec.Field{
+		"Received": {{Name: "Received", Value: " a"}, {Name: "Received", Value: " b"}}, "To": {{Name: "To", Value: " a@x.it"}}, "Cc": {{Name: "Cc", Value: " d@x.it"}},
+		"Message-ID": {{Name: "Message-ID", Value: " <1@x>"}}, "Reply-To": {{Name: "Reply-To", Value: " b@x.it"}},
 	} {
 		if diff := cmp.Diff(want, a.Header.Values(name)); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
@@ -235,8 +236,8 @@ func TestInheritedValuesInjectNothing(t *testing.T) {
 		" a@x.it\r\n":            " a@x.it ",
 		" a@x.it,\r\n b\r\r\n c": " a@x.it,\r\n b \r\n c",
 	} {
-		o := Original{Header: Header{{"To", value}}, Body: Bytes(nil)}
-		a, err := ComposeAnomaly(provider(t), o, Anomaly{Reason: "x", Time: testInstant, ID: "1"})
+		o := Original{Header: pec.Header{{Name: "To", Value: value}}, Body: pec.Bytes(nil)}
+		a, err := AnomalyEnvelope(provider(t), o, Anomaly{Reason: "x", Time: testInstant, ID: "1"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,17 +255,17 @@ func TestVirusNotices(t *testing.T) {
 		"virus-detection":      "PROBLEMA DI SICUREZZA: Fattura",
 	} {
 		a := artefacts(t)[name]
-		if got := DecodeText(a.Header.Get("Subject")); !strings.HasPrefix(got, prefix) {
+		if got := pec.DecodeText(a.Header.Get("Subject")); !strings.HasPrefix(got, prefix) {
 			t.Errorf("%s: %s", name, got)
 		}
 		if text := opened(t, a)[0].decoded(t); !strings.Contains(text, "\nè stato rilevato un problema di sicurezza ClamAV-Test-File.\n") {
 			t.Errorf("%s: %s", name, text)
 		}
-		parts, err := ReadParts(concat(t, a))
+		parts, err := pec.ReadParts(concat(t, a))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, err := ParseCertData(parts.CertData); err != nil || c.Error != ErrorVirus || c.Detail == "" {
+		if c, err := pec.ParseCertData(parts.CertData); err != nil || c.Error != pec.ErrorVirus || c.Detail == "" {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}

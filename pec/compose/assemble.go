@@ -1,4 +1,4 @@
-package pec
+package compose
 
 import (
 	"bytes"
@@ -11,12 +11,14 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 
+	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
+	"github.com/ceralacca/ceralacca/pec/texts"
 )
 
 // assembler puts a signed entity together: bytes of ours, and pieces of others that are not copied.
 type assembler struct {
-	pieces []Source
+	pieces []pec.Source
 	buffer bytes.Buffer // what follows the last piece
 }
 
@@ -27,14 +29,14 @@ func (a *assembler) lines(lines ...string) {
 	}
 }
 
-func (a *assembler) source(s Source) {
+func (a *assembler) source(s pec.Source) {
 	a.flush()
 	a.pieces = append(a.pieces, s)
 }
 
 func (a *assembler) flush() {
 	if a.buffer.Len() > 0 {
-		a.pieces = append(a.pieces, Bytes(bytes.Clone(a.buffer.Bytes())))
+		a.pieces = append(a.pieces, pec.Bytes(bytes.Clone(a.buffer.Bytes())))
 		a.buffer.Reset()
 	}
 }
@@ -54,13 +56,13 @@ func makeBoundaries(identity ...string) boundaries {
 
 // parts are what a message of ours is made of. [C190]
 type parts struct {
-	text     string   // in lines that end in LF
-	original []Source // nil: none
-	certData []byte   // nil: none
+	text     string       // in lines that end in LF
+	original []pec.Source // nil: none
+	certData []byte       // nil: none
 }
 
 // assemble makes the signed entity. Its parts are 7-bit, but for the original.
-func (p parts) assemble(b boundaries) ([]Source, error) {
+func (p parts) assemble(b boundaries) ([]pec.Source, error) {
 	a := &assembler{}
 	a.lines(`Content-Type: multipart/mixed; boundary="`+b.mixed+`"`, "", "--"+b.mixed)
 	if err := a.text(p.text, b.alternative); err != nil {
@@ -82,7 +84,7 @@ func (p parts) assemble(b boundaries) ([]Source, error) {
 // text writes the readable part, twice. [C189] [C191] [C192] [C193]
 func (a *assembler) text(text, boundary string) error {
 	a.lines(`Content-Type: multipart/alternative; boundary="`+boundary+`"`, "")
-	for _, form := range []struct{ subtype, text string }{{"plain", text}, {"html", asHTML(text)}} {
+	for _, form := range []struct{ subtype, text string }{{"plain", text}, {"html", texts.HTML(text)}} {
 		a.lines("--" + boundary)
 		if err := a.quotedPrintable(form.subtype, form.text, charsetOf(text)); err != nil {
 			return err
@@ -119,8 +121,8 @@ func (a *assembler) quotedPrintable(subtype, text, charset string) error {
 
 // original writes the message part. Its bytes ride as they are, and without a Content-Transfer-Encoding even where
 // they are not 7-bit, as providers do: "8bit" would invite a relay to encode anew what is signed. [C177] [C196]
-func (a *assembler) original(pieces []Source) {
-	a.lines(`Content-Type: message/rfc822; name="`+PartOriginal+`"`, `Content-Disposition: inline; filename="`+PartOriginal+`"`, "")
+func (a *assembler) original(pieces []pec.Source) {
+	a.lines(`Content-Type: message/rfc822; name="`+pec.PartOriginal+`"`, `Content-Disposition: inline; filename="`+pec.PartOriginal+`"`, "")
 	for _, s := range pieces {
 		a.source(s)
 	}
@@ -128,8 +130,8 @@ func (a *assembler) original(pieces []Source) {
 
 // certData writes the certification data. [C189] [C197]
 func (a *assembler) certData(document []byte) {
-	a.lines(`Content-Type: application/xml; name="`+PartCertData+`"`, "Content-Transfer-Encoding: base64",
-		`Content-Disposition: attachment; filename="`+PartCertData+`"`, "")
+	a.lines(`Content-Type: application/xml; name="`+pec.PartCertData+`"`, "Content-Transfer-Encoding: base64",
+		`Content-Disposition: attachment; filename="`+pec.PartCertData+`"`, "")
 	text := base64.StdEncoding.EncodeToString(document)
 	for len(text) > rfc822.MaxLine {
 		a.lines(text[:rfc822.MaxLine])

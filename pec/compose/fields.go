@@ -1,31 +1,32 @@
-package pec
+package compose
 
 import (
 	"strings"
 	"time"
 
+	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
 // builder makes the header of a message of ours.
-type builder struct{ header Header }
+type builder struct{ header pec.Header }
 
 // add appends a field of ours. The value is one line or folded already.
 func (b *builder) add(name, value string) {
-	b.header = append(b.header, Field{Name: name, Value: " " + value})
+	b.header = append(b.header, pec.Field{Name: name, Value: " " + value})
 }
 
 // inherit copies fields of the original unmodified: all of Received, whose number means something, and the first of
 // any other, of which a message may have but one (RFC 5322, 3.6); the rest remain readable in the original. Bytes beyond
 // ASCII are inherited too, since the rule is MUST. [C021] [C075] [C134]
-func (b *builder) inherit(original Header, names ...string) {
+func (b *builder) inherit(original pec.Header, names ...string) {
 	for _, name := range names {
 		fields := original.Values(name)
 		if len(fields) > 1 && name != "Received" {
 			fields = fields[:1]
 		}
 		for _, f := range fields {
-			b.header = append(b.header, Field{Name: name, Value: sound(f.Value)})
+			b.header = append(b.header, pec.Field{Name: name, Value: sound(f.Value)})
 		}
 	}
 }
@@ -50,7 +51,7 @@ func sound(value string) string {
 	return b.String()
 }
 
-func (b *builder) date(t time.Time) { b.add("Date", ItalianTime(t).Format(time.RFC1123Z)) } // [C051] [C069] [C076]
+func (b *builder) date(t time.Time) { b.add("Date", pec.ItalianTime(t).Format(time.RFC1123Z)) } // [C051] [C069] [C076]
 
 // subject puts the prefix before the subject of the original; the prefix alone when that has none.
 func (b *builder) subject(prefix string, subject *string) {
@@ -58,7 +59,7 @@ func (b *builder) subject(prefix string, subject *string) {
 	if subject != nil {
 		text = *subject
 	}
-	b.add("Subject", EncodeSubject(prefix, text))
+	b.add("Subject", pec.EncodeSubject(prefix, text))
 }
 
 // reference adds a Message-ID of the client. What no header can hold stands in the certification data alone.
@@ -67,14 +68,14 @@ func (b *builder) reference(messageID string) {
 	const longest = 900 // no line may have 1,000
 	ascii := !strings.ContainsFunc(messageID, func(r rune) bool { return r < ' ' || r >= 0x7f })
 	if messageID != "" && len(messageID) < longest && ascii {
-		b.add(FieldReference, messageID)
+		b.add(pec.FieldReference, messageID)
 	}
 }
 
 // author adds the From of an envelope: the provider, on behalf of the sender. An address has no character that is
 // special within quotes. There is no Sender. [C005] [C006] [C078] [C138]
-func (b *builder) author(p Provider, sender string) {
-	value := `"` + onBehalfOf + sender + `" <` + p.Address.String() + ">"
+func (b *builder) author(p pec.Provider, sender string) {
+	value := `"` + pec.OnBehalfOf + sender + `" <` + p.Address.String() + ">"
 	if len("From: ")+len(value) > rfc822.MaxLine {
 		value = strings.Replace(value, `" <`, "\"\r\n <", 1)
 	}
@@ -82,7 +83,7 @@ func (b *builder) author(p Provider, sender string) {
 }
 
 // replyTo copies Reply-To, or makes one of From. [C007] [C008] [C079]
-func (b *builder) replyTo(original Header, otherwise Address) {
+func (b *builder) replyTo(original pec.Header, otherwise pec.Address) {
 	switch from := fromAddress(original); {
 	case original.Has("Reply-To"):
 		b.inherit(original, "Reply-To")
@@ -94,16 +95,16 @@ func (b *builder) replyTo(original Header, otherwise Address) {
 }
 
 // fromAddress is the author of the original, zero when there is not exactly one.
-func fromAddress(original Header) Address {
-	list, err := ParseAddressList(original.Get("From"))
+func fromAddress(original pec.Header) pec.Address {
+	list, err := pec.ParseAddressList(original.Get("From"))
 	if err != nil || len(list) != 1 {
-		return Address{}
+		return pec.Address{}
 	}
 	return list[0]
 }
 
 // finish adds what every message has and returns it all. [C001]
-func (b *builder) finish(boundary string) Header {
+func (b *builder) finish(boundary string) pec.Header {
 	b.add("MIME-Version", "1.0")
 	b.add("Content-Type", `multipart/signed; protocol="application/pkcs7-signature";`+"\r\n"+
 		` micalg=sha-256; boundary="`+boundary+`"`)

@@ -1,9 +1,8 @@
-package pec
+package compose
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"html"
 	"io"
 	"mime"
@@ -19,10 +18,11 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
-func isEnvelope(k Kind) bool { return k == KindTransport || k == KindAnomaly }
+func isEnvelope(k pec.Kind) bool { return k == pec.KindTransport || k == pec.KindAnomaly }
 
 // What every message has in its header, read by another parser.
 func TestHeaderOfEverything(t *testing.T) {
@@ -42,15 +42,15 @@ func TestHeaderOfEverything(t *testing.T) {
 		if err != nil || len(from) != 1 || from[0].Address != "posta-certificata@alfa.example" || a.Header.Has("Sender") {
 			t.Errorf("%s: From is %v, %v", name, from, err)
 		}
-		mine, other := FieldReceipt, FieldTransport
+		mine, other := pec.FieldReceipt, pec.FieldTransport
 		if isEnvelope(a.Kind) {
 			mine, other = other, mine
 		}
 		if m.Header.Get(mine) != string(a.Kind) || a.Header.Has(other) {
 			t.Errorf("%s: the header does not say %s", name, a.Kind)
 		}
-		if got, want := m.Header.Get(FieldSecurity), strings.Contains(name, "-virus"); (got == "errore") != want {
-			t.Errorf("%s: %s is %q", name, FieldSecurity, got)
+		if got, want := m.Header.Get(pec.FieldSecurity), strings.Contains(name, "-virus"); (got == "errore") != want {
+			t.Errorf("%s: %s is %q", name, pec.FieldSecurity, got)
 		}
 		media, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
 		want := map[string]string{"protocol": "application/pkcs7-signature", "micalg": "sha-256", "boundary": a.Boundary}
@@ -101,7 +101,7 @@ func leaves(t *testing.T, contentType string, body io.Reader) []leaf {
 	}
 }
 
-func opened(t *testing.T, a *Artefact) []leaf {
+func opened(t *testing.T, a *pec.Artefact) []leaf {
 	t.Helper()
 	_, b := written(t, a)
 	header, body, found := strings.Cut(string(b), "\r\n\r\n")
@@ -131,7 +131,7 @@ func TestPartsOfEverything(t *testing.T) {
 		if isEnvelope(a.Kind) || name == "delivery" {
 			want = append(want, "message/rfc822 postacert.eml")
 		}
-		if a.Kind != KindAnomaly {
+		if a.Kind != pec.KindAnomaly {
 			want = append(want, "application/xml daticert.xml")
 		}
 		var got []string
@@ -194,7 +194,7 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 		`<script>alert(1)</script><img src="http://x">`, "a\r\nBcc: victim@x.it\r\n\r\nbody", `"` + "\nIdentificativo messaggio: falso",
 		"</oggetto><oggetto>", "{{.Sender}}", strings.Repeat("x", 70_000), strings.Repeat("è ", 20_000), "\x00\u2028\u2029\x85",
 	} {
-		n := notification(t, KindAcceptance)
+		n := notification(t, pec.KindAcceptance)
 		n.Data.Subject = &subject
 		a := notify(t, n)
 		list := opened(t, a)
@@ -202,7 +202,7 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 		if lines := strings.Count(text, "\n"); lines != 7 {
 			t.Errorf("%.60q: the text has %d lines more than it should", subject, lines-7)
 		}
-		if got := tags.FindAllString(page, -1); len(got) != len(tags.FindAllString(opened(t, notify(t, notification(t, KindAcceptance)))[1].decoded(t), -1)) {
+		if got := tags.FindAllString(page, -1); len(got) != len(tags.FindAllString(opened(t, notify(t, notification(t, pec.KindAcceptance)))[1].decoded(t), -1)) {
 			t.Errorf("%.60q: tags %q", subject, got)
 		}
 		header, _ := written(t, a)
@@ -210,12 +210,12 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 		if err != nil || m.Header.Get("Bcc") != "" || len(m.Header) != 9 {
 			t.Errorf("%.60q: the header is %v, %v", subject, m, err)
 		}
-		parts, err := ReadParts(concat(t, a))
+		parts, err := pec.ReadParts(concat(t, a))
 		if err != nil {
 			t.Fatal(err)
 		}
 		xmllint(t, parts.CertData)
-		if c, err := ParseCertData(parts.CertData); err != nil || *c.Subject != rfc822.OneLine(subject) {
+		if c, err := pec.ParseCertData(parts.CertData); err != nil || *c.Subject != rfc822.OneLine(subject) {
 			t.Errorf("%.60q: %v", subject, err)
 		}
 	}
@@ -230,11 +230,11 @@ func TestOneInstant(t *testing.T) {
 		if text := opened(t, a)[0].decoded(t); !strings.Contains(text, "Il giorno 09/07/2026 alle ore 10:07:06 (+0200)") {
 			t.Errorf("%s: %s", name, text)
 		}
-		parts, err := ReadParts(concat(t, a))
+		parts, err := pec.ReadParts(concat(t, a))
 		if err != nil || parts.CertData == nil {
 			continue
 		}
-		if c, err := ParseCertData(parts.CertData); err != nil || !c.Time.Equal(testInstant.Truncate(time.Second)) {
+		if c, err := pec.ParseCertData(parts.CertData); err != nil || !c.Time.Equal(testInstant.Truncate(time.Second)) {
 			t.Errorf("%s: the data say %v, %v", name, c.Time, err)
 		}
 	}
@@ -267,12 +267,12 @@ func TestComposingAgainGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestNotificationMessageID(t *testing.T) {
+func TestMessageID(t *testing.T) {
 	conformance.Covers(t, "C204")
 	p := provider(t)
 	ids := map[string]string{}
-	put := func(what string, c *CertData) {
-		id := NotificationMessageID(p, c)
+	put := func(what string, c *pec.CertData) {
+		id := MessageID(p, c)
 		if !regexp.MustCompile(`^<[0-9a-f]{32}@alfa\.example>$`).MatchString(id) {
 			t.Errorf("%s: %s", what, id)
 		}
@@ -285,23 +285,23 @@ func TestNotificationMessageID(t *testing.T) {
 		put(string(kind), certData(t, kind))
 	}
 	other := address(t, "other@beta.example")
-	c := certData(t, KindDelivery)
+	c := certData(t, pec.KindDelivery)
 	c.Delivery = &other
 	put("another recipient", c)
-	c = certData(t, KindTakeCharge)
+	c = certData(t, pec.KindTakeCharge)
 	c.Taken = c.Taken[:1]
 	put("fewer taken in charge", c)
-	c = certData(t, KindTimeout)
-	c.Detail = TimeoutDetail("Alfa", true)
+	c = certData(t, pec.KindTimeout)
+	c.Detail = pec.TimeoutDetail("Alfa", true)
 	put("the last timeout", c)
-	c = certData(t, KindAcceptance)
+	c = certData(t, pec.KindAcceptance)
 	c.Identifier = "x@y"
 	put("another identifier", c)
 
-	a, b := certData(t, KindTakeCharge), certData(t, KindTakeCharge)
+	a, b := certData(t, pec.KindTakeCharge), certData(t, pec.KindTakeCharge)
 	b.Taken[0], b.Taken[1] = b.Taken[1], b.Taken[0]
 	b.Time, b.Subject, b.MessageID = b.Time.Add(time.Hour), nil, ""
-	if NotificationMessageID(p, a) != NotificationMessageID(p, b) {
+	if MessageID(p, a) != MessageID(p, b) {
 		t.Error("a retry has another id")
 	}
 }
@@ -313,16 +313,16 @@ func TestNotificationGoesToTheSender(t *testing.T) {
 		switch {
 		case isEnvelope(a.Kind):
 			continue
-		case a.Kind == KindTakeCharge || a.Kind == KindVirusDetection:
+		case a.Kind == pec.KindTakeCharge || a.Kind == pec.KindVirusDetection:
 			want = "servizio@alfa.example"
 		}
 		if got := a.Header.Get("To"); got != want || a.Header.Has("Reply-To") || a.Header.Has("Cc") {
 			t.Errorf("%s goes to %s", name, got)
 		}
-		if got, want := a.Header.Get(FieldOriginator), ""; (got != want) != (a.Kind == KindVirusDetection) {
-			t.Errorf("%s: %s is %q", name, FieldOriginator, got)
+		if got, want := a.Header.Get(pec.FieldOriginator), ""; (got != want) != (a.Kind == pec.KindVirusDetection) {
+			t.Errorf("%s: %s is %q", name, pec.FieldOriginator, got)
 		}
-		if got := a.Header.Get(FieldReference); got != "<1@client>" && name != "acceptance-bare" {
+		if got := a.Header.Get(pec.FieldReference); got != "<1@client>" && name != "acceptance-bare" {
 			t.Errorf("%s: the reference is %q", name, got)
 		}
 	}
@@ -339,13 +339,13 @@ func TestTakeChargeNamesWhomItCovers(t *testing.T) {
 func TestNotificationWithoutMessageID(t *testing.T) {
 	conformance.Covers(t, "C019", "C038")
 	a := artefacts(t)["acceptance-bare"]
-	if a.Header.Has(FieldReference) || a.Header.Get("Subject") != "ACCETTAZIONE:" {
+	if a.Header.Has(pec.FieldReference) || a.Header.Get("Subject") != "ACCETTAZIONE:" {
 		t.Errorf("%v", a.Header)
 	}
 	for _, odd := range []string{"<è@x>", "<" + strings.Repeat("x", 2000) + "@x>", "<a\r\nBcc: b@x.it>"} {
-		n := notification(t, KindAcceptance)
+		n := notification(t, pec.KindAcceptance)
 		n.Data.MessageID = odd
-		if a := notify(t, n); a.Header.Has(FieldReference) || a.Header.Has("Bcc") {
+		if a := notify(t, n); a.Header.Has(pec.FieldReference) || a.Header.Has("Bcc") {
 			t.Errorf("%q got into a header", odd)
 		}
 	}
@@ -354,35 +354,35 @@ func TestNotificationWithoutMessageID(t *testing.T) {
 func TestComposeNotificationRefuses(t *testing.T) {
 	one := address(t, "anna@beta.example")
 	for name, spoil := range map[string]func(*Notification){
-		"transport":                  func(n *Notification) { n.Data = *certData(t, KindTransport) },
-		"anomaly":                    func(n *Notification) { n.Data.Kind = KindAnomaly },
-		"nobody":                     func(n *Notification) { n.To = Address{} },
+		"transport":                  func(n *Notification) { n.Data = *certData(t, pec.KindTransport) },
+		"anomaly":                    func(n *Notification) { n.Data.Kind = pec.KindAnomaly },
+		"nobody":                     func(n *Notification) { n.To = pec.Address{} },
 		"another provider":           func(n *Notification) { n.Data.Provider = "Beta" },
 		"delivery without original":  func(n *Notification) { n.Original = nil },
 		"concise with original":      func(n *Notification) { n.Concise = true },
-		"acceptance with original":   func(n *Notification) { n.Data = *certData(t, KindAcceptance) },
-		"concise acceptance":         func(n *Notification) { n.Data, n.Concise, n.Original = *certData(t, KindAcceptance), true, nil },
+		"acceptance with original":   func(n *Notification) { n.Data = *certData(t, pec.KindAcceptance) },
+		"concise acceptance":         func(n *Notification) { n.Data, n.Concise, n.Original = *certData(t, pec.KindAcceptance), true, nil },
 		"virus in a delivery":        func(n *Notification) { n.Virus = "x" },
-		"virus without name":         func(n *Notification) { *n = virus(notification(t, KindNonDelivery)); n.Virus = "" },
+		"virus without name":         func(n *Notification) { *n = virus(notification(t, pec.KindNonDelivery)); n.Virus = "" },
 		"data that say nothing true": func(n *Notification) { n.Data.Delivery = nil },
 	} {
-		n := notification(t, KindDelivery)
+		n := notification(t, pec.KindDelivery)
 		n.To = one
 		spoil(&n)
 		if name != "nobody" {
 			n.To = one
 		}
-		if a, err := ComposeNotification(provider(t), n); !errors.Is(err, ErrCompose) && !errors.Is(err, ErrCertData) {
+		if a, err := NotificationMessage(provider(t), n); !errors.Is(err, ErrCompose) && !errors.Is(err, pec.ErrCertData) {
 			t.Errorf("%s: %v, %v", name, a, err)
 		}
 	}
-	if _, err := ComposeNotification(Provider{Name: provider(t).Name}, notification(t, KindAcceptance)); !errors.Is(err, ErrCompose) {
+	if _, err := NotificationMessage(pec.Provider{Name: provider(t).Name}, notification(t, pec.KindAcceptance)); !errors.Is(err, ErrCompose) {
 		t.Errorf("without an address: %v", err)
 	}
-	if _, err := ComposeTransport(provider(t), original(t, submitted), certData(t, KindAcceptance)); !errors.Is(err, ErrCompose) {
+	if _, err := TransportEnvelope(provider(t), original(t, submitted), certData(t, pec.KindAcceptance)); !errors.Is(err, ErrCompose) {
 		t.Errorf("an envelope with data of a receipt: %v", err)
 	}
-	if _, err := ComposeAnomaly(provider(t), original(t, submitted), Anomaly{}); !errors.Is(err, ErrCompose) {
+	if _, err := AnomalyEnvelope(provider(t), original(t, submitted), Anomaly{}); !errors.Is(err, ErrCompose) {
 		t.Errorf("an anomaly without reason: %v", err)
 	}
 }
@@ -391,86 +391,19 @@ func TestTimeoutsAreToldApart(t *testing.T) {
 	conformance.Covers(t, "C094", "C095", "C097", "C098", "C253")
 	for name, want := range map[string]bool{"timeout-12": false, "timeout-24": true} {
 		a := artefacts(t)[name]
-		parts, err := ReadParts(concat(t, a))
+		parts, err := pec.ReadParts(concat(t, a))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := ParseCertData(parts.CertData)
+		c, err := pec.ParseCertData(parts.CertData)
 		if err != nil || strings.HasPrefix(c.Detail, "5.4.1 - Alfa - ") != want || c.Delivery == nil {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 		if text := opened(t, a)[0].decoded(t); strings.Contains(text, "ventiquattro") != want || !strings.Contains(text, `"anna@beta.example"`) {
 			t.Errorf("%s: %s", name, text)
 		}
-		if got := DecodeText(a.Header.Get("Subject")); !strings.HasPrefix(got, "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: Fattura") {
+		if got := pec.DecodeText(a.Header.Get("Subject")); !strings.HasPrefix(got, "AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO: Fattura") {
 			t.Errorf("%s: %s", name, got)
-		}
-	}
-}
-
-func TestProblemsHaveDistinctWords(t *testing.T) {
-	conformance.Covers(t, "C139")
-	seen := map[string]Problem{}
-	for _, p := range []Problem{
-		ProblemNoSignature, ProblemUnknownSigner, ProblemSignature, ProblemRevoked, ProblemExpired, ProblemChain, ProblemMalformed,
-		ProblemRouting, ProblemTooOld, ProblemOtherContent, ProblemFrom, ProblemUndelivered, Problem("unheard of"),
-	} {
-		text := p.Italian()
-		if other, ok := seen[text]; ok || text == "" || text != rfc822.OneLine(text) {
-			t.Errorf("%s says %q, as %s does", p, text, other)
-		}
-		seen[text] = p
-	}
-}
-
-func TestErrorKindsHaveNames(t *testing.T) {
-	seen := map[string]bool{}
-	for k := ErrorTemporary; k <= ErrorNotFound+1; k++ {
-		if name := k.String(); name == "" || seen[name] {
-			t.Errorf("%d is %q", int(k), name)
-		} else {
-			seen[name] = true
-		}
-	}
-	cause := errors.New("cause")
-	err := fmt.Errorf("outer: %w", &Error{Op: "lda: deliver", ID: "a@b", Kind: ErrorMailboxFull, Err: cause})
-	found := &Error{}
-	if !errors.Is(err, cause) || !errors.As(err, &found) || found.Kind != ErrorMailboxFull {
-		t.Errorf("%v", err)
-	}
-	if got, want := found.Error(), "lda: deliver (a@b): mailbox full: cause"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if (&Error{}).Kind != ErrorTemporary {
-		t.Error("an error of no kind is not temporary")
-	}
-}
-
-func TestIdentifiers(t *testing.T) {
-	conformance.Covers(t, "C032", "C033", "C204")
-	id := NewIdentifier([16]byte{0: 0xab, 15: 1}, "Alfa.example")
-	if id != "ab000000000000000000000000000001@alfa.example" {
-		t.Errorf("got %s", id)
-	}
-	for s, want := range map[string]Identifier{
-		string(id):                               id,
-		" <" + string(id) + "> ":                 id,
-		"opec296.2026.1.2.3.x@y.it":              "opec296.2026.1.2.3.x@y.it",
-		"0A1B.2C.posta-certificata@legalmail.it": "0A1B.2C.posta-certificata@legalmail.it",
-		"":                                       "",
-		"a":                                      "",
-		"@b":                                     "",
-		"a@":                                     "",
-		"a@b@c":                                  "",
-		"a b@c":                                  "",
-		"a@b\r\n.c":                              "",
-		"<a@b":                                   "",
-		"à@b":                                    "",
-		strings.Repeat("a", 250) + "@b":          "",
-	} {
-		got, err := ParseIdentifier(s)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("ParseIdentifier(%q) = %q, %v", s, got, err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package pec
+package compose
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec"
 )
 
 var update = flag.Bool("update", false, "write the golden files of this package anew")
@@ -26,35 +27,35 @@ const submitted = "Received: from client.example (client.example [192.0.2.1])\r\
 // original takes a message apart, as the milter and the agent get it.
 func original(t testing.TB, message string) Original {
 	t.Helper()
-	src := Bytes([]byte(message))
-	h, body, err := ReadHeader(src, 1<<20)
+	src := pec.Bytes([]byte(message))
+	h, body, err := pec.ReadHeader(src, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Original{Header: h, Body: Section(src, body, src.Size()-body)}
+	return Original{Header: h, Body: pec.Section(src, body, src.Size()-body)}
 }
 
 // written is the message as it goes out, but for the signature.
-func written(t testing.TB, a *Artefact) (header, content []byte) {
+func written(t testing.TB, a *pec.Artefact) (header, content []byte) {
 	t.Helper()
 	var h, c bytes.Buffer
 	if _, err := a.Header.WriteTo(&h); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range a.Content {
-		if _, err := io.Copy(&c, reader(s)); err != nil {
+		if _, err := io.Copy(&c, io.NewSectionReader(s, 0, s.Size())); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return h.Bytes(), c.Bytes()
 }
 
-func notify(t testing.TB, n Notification) *Artefact {
+func notify(t testing.TB, n Notification) *pec.Artefact {
 	t.Helper()
 	if n.To.IsZero() {
 		n.To = n.Data.Sender
 	}
-	a, err := ComposeNotification(provider(t), n)
+	a, err := NotificationMessage(provider(t), n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,15 +63,15 @@ func notify(t testing.TB, n Notification) *Artefact {
 }
 
 // notification is a legal one of a kind.
-func notification(t testing.TB, kind Kind) Notification {
+func notification(t testing.TB, kind pec.Kind) Notification {
 	n := Notification{Data: *certData(t, kind)}
 	switch kind {
-	case KindDelivery:
-		n.Original = Bytes([]byte(submitted))
-	case KindVirusDetection:
+	case pec.KindDelivery:
+		n.Original = pec.Bytes([]byte(submitted))
+	case pec.KindVirusDetection:
 		n.Virus = "ClamAV-Test-File"
 	}
-	if kind == KindTakeCharge || kind == KindVirusDetection {
+	if kind == pec.KindTakeCharge || kind == pec.KindVirusDetection {
 		n.To = address(t, "servizio@alfa.example")
 	}
 	return n
@@ -78,50 +79,50 @@ func notification(t testing.TB, kind Kind) Notification {
 
 // virus makes a notice one that a virus is the cause of.
 func virus(n Notification) Notification {
-	n.Data.Error, n.Virus = ErrorVirus, "ClamAV-Test-File"
+	n.Data.Error, n.Virus = pec.ErrorVirus, "ClamAV-Test-File"
 	n.Data.Detail = "5.5.1 - Alfa - presenza di un virus nel messaggio"
 	return n
 }
 
 // artefacts are one of every sort that we compose.
-func artefacts(t testing.TB) map[string]*Artefact {
-	transport, err := ComposeTransport(provider(t), original(t, submitted), certData(t, KindTransport))
+func artefacts(t testing.TB) map[string]*pec.Artefact {
+	transport, err := TransportEnvelope(provider(t), original(t, submitted), certData(t, pec.KindTransport))
 	if err != nil {
 		t.Fatal(err)
 	}
-	anomaly, err := ComposeAnomaly(provider(t), original(t, submitted), Anomaly{
-		Sender: address(t, "Mario.Rossi@alfa.example"), Recipients: []Address{address(t, "anna@beta.example")},
-		Reason: ProblemNoSignature.Italian(), Time: testInstant, ID: "0123456789abcdef0123456789abcdef",
+	anomaly, err := AnomalyEnvelope(provider(t), original(t, submitted), Anomaly{
+		Sender: address(t, "Mario.Rossi@alfa.example"), Recipients: []pec.Address{address(t, "anna@beta.example")},
+		Reason: pec.ProblemNoSignature.Italian(), Time: testInstant, ID: "0123456789abcdef0123456789abcdef",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	concise, final := notification(t, KindDelivery), notification(t, KindTimeout)
+	concise, final := notification(t, pec.KindDelivery), notification(t, pec.KindTimeout)
 	concise.Concise, concise.Original = true, nil
-	timeout := notification(t, KindTimeout)
-	timeout.Data.Detail = TimeoutDetail("Alfa", false)
-	final.Final, final.Data.Detail = true, TimeoutDetail("Alfa", true)
-	unicode := notification(t, KindAcceptance)
+	timeout := notification(t, pec.KindTimeout)
+	timeout.Data.Detail = pec.TimeoutDetail("Alfa", false)
+	final.Final, final.Data.Detail = true, pec.TimeoutDetail("Alfa", true)
+	unicode := notification(t, pec.KindAcceptance)
 	subject := "договор № 7"
 	unicode.Data.Subject = &subject
-	bare := notification(t, KindAcceptance)
+	bare := notification(t, pec.KindAcceptance)
 	bare.Data.Subject, bare.Data.MessageID = nil, ""
-	return map[string]*Artefact{
+	return map[string]*pec.Artefact{
 		"transport":            transport,
 		"anomaly":              anomaly,
-		"acceptance":           notify(t, notification(t, KindAcceptance)),
+		"acceptance":           notify(t, notification(t, pec.KindAcceptance)),
 		"acceptance-unicode":   notify(t, unicode),
 		"acceptance-bare":      notify(t, bare),
-		"non-acceptance":       notify(t, notification(t, KindNonAcceptance)),
-		"non-acceptance-virus": notify(t, virus(notification(t, KindNonAcceptance))),
-		"take-charge":          notify(t, notification(t, KindTakeCharge)),
-		"delivery":             notify(t, notification(t, KindDelivery)),
+		"non-acceptance":       notify(t, notification(t, pec.KindNonAcceptance)),
+		"non-acceptance-virus": notify(t, virus(notification(t, pec.KindNonAcceptance))),
+		"take-charge":          notify(t, notification(t, pec.KindTakeCharge)),
+		"delivery":             notify(t, notification(t, pec.KindDelivery)),
 		"delivery-concise":     notify(t, concise),
-		"non-delivery":         notify(t, notification(t, KindNonDelivery)),
-		"non-delivery-virus":   notify(t, virus(notification(t, KindNonDelivery))),
+		"non-delivery":         notify(t, notification(t, pec.KindNonDelivery)),
+		"non-delivery-virus":   notify(t, virus(notification(t, pec.KindNonDelivery))),
 		"timeout-12":           notify(t, timeout),
 		"timeout-24":           notify(t, final),
-		"virus-detection":      notify(t, notification(t, KindVirusDetection)),
+		"virus-detection":      notify(t, notification(t, pec.KindVirusDetection)),
 	}
 }
 
