@@ -61,8 +61,6 @@ type Options struct {
 	Clock     clock.Clock
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics // optional
-	// Ready says why nothing may be certified just now, as when the clock is not synchronised: 451. Optional.
-	Ready func() error
 	// Spool is the folder for the unlinked files of long messages, which MUST NOT be in memory. Empty is /var/tmp.
 	Spool string
 }
@@ -80,9 +78,10 @@ type Agent struct {
 
 // settings are what a reload changes: they are read once per presentation, so that it sees one configuration.
 type settings struct {
-	config *config.Config
-	key    signer.Key
-	out    *tls.Config
+	config    *config.Config
+	key       signer.Key
+	mailboxes Mailboxes
+	out       *tls.Config
 }
 
 // New makes an agent, or says why it cannot work. It opens no socket yet.
@@ -91,17 +90,17 @@ func New(o Options) (*Agent, error) {
 		o.Spool = defaultSpool
 	}
 	a := &Agent{o: o}
-	return a, a.Reload(o.Config, o.Key)
+	return a, a.Reload(o.Config, o.Key, o.Mailboxes)
 }
 
-// Reload changes configuration and key for the presentations to come; on an error the old ones stay. The sockets stay
-// where they are.
-func (a *Agent) Reload(c *config.Config, k signer.Key) error {
+// Reload changes configuration, key and mailboxes for the presentations to come; on an error the old ones stay. What
+// the agent opened at its start stays as it is: c MUST name the same sockets and the same state.
+func (a *Agent) Reload(c *config.Config, k signer.Key, m Mailboxes) error {
 	out, err := loadOut(c.Agent)
 	if err != nil {
 		return err
 	}
-	a.live.Store(&settings{config: c, key: k, out: out})
+	a.live.Store(&settings{config: c, key: k, mailboxes: m, out: out})
 	return nil
 }
 
@@ -169,11 +168,6 @@ func allAnswers(p *presentation, err error) []error {
 
 // handle opens the presentation and walks through its steps.
 func (a *Agent) handle(ctx context.Context, p *presentation) []error {
-	if a.o.Ready != nil {
-		if err := a.o.Ready(); err != nil {
-			return allAnswers(p, fail("start", "", pec.ErrorTemporary, err))
-		}
-	}
 	if err := p.readHeader(); err != nil {
 		return allAnswers(p, a.closed(ctx, p, fail("read", "", pec.ErrorTemporary, err)))
 	}

@@ -102,14 +102,6 @@ func TestSyncfsErrorStopsEverything(t *testing.T) {
 	same(t, "incoming again", w.present(in, anna, mario), []string{"250 2.0.0"})
 }
 
-func TestNotReady(t *testing.T) {
-	w := newWorld(t)
-	w.agent.o.Ready = func() error { return errors.New("the clock is not synchronised") }
-	text, _, _ := w.incoming(&message{from: anna, to: []string{mario}})
-	same(t, "answers", w.present(text, anna, mario), []string{"451 4.3.0"})
-	w.nothing()
-}
-
 func TestRefusal(t *testing.T) {
 	conformance.Covers(t, "C026", "C048", "C049")
 	w := newWorld(t)

@@ -107,7 +107,7 @@ func (j *job) takes(ctx context.Context, box pec.Address) error {
 	if j.live.isService(box) {
 		return refusedBy(mailbox.Disabled)
 	}
-	found, err := j.agent.o.Mailboxes.Lookup(ctx, box)
+	found, err := j.live.mailboxes.Lookup(ctx, box)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (w *work) orAside(ctx context.Context, p parcel, err error) (*tracking.Due,
 // intoMailboxes puts a message into every mailbox that an address of ours comes to. A refusal is returned only when
 // none took it.
 func (w *work) intoMailboxes(ctx context.Context, p parcel) error {
-	found, err := w.agent.o.Mailboxes.Lookup(ctx, p.to)
+	found, err := w.live.mailboxes.Lookup(ctx, p.to)
 	if err != nil && p.again {
 		return fmt.Errorf("%w: %w", errUncertain, err)
 	}
@@ -164,7 +164,7 @@ func (w *work) isThere(ctx context.Context, p parcel) (bool, error) {
 	if p.messageID == "" {
 		return false, nil
 	}
-	return w.agent.o.Mailboxes.Holds(ctx, p.to, p.messageID, sameAs(p.digest))
+	return w.live.mailboxes.Holds(ctx, p.to, p.messageID, sameAs(p.digest))
 }
 
 // sameAs compares signed parts: what a mailbox holds has fields of Dovecot's above ours.

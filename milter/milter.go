@@ -52,8 +52,6 @@ type Options struct {
 	Random    io.Reader // of cryptographic quality
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics // optional
-	// Ready says why nothing may be certified just now, as when the clock is not synchronised: 451. Optional.
-	Ready func() error
 	// Spool is the folder for the unlinked files of long messages, which MUST NOT be in memory. Empty is /var/tmp.
 	Spool string
 }

@@ -87,11 +87,6 @@ func (s *session) accept(addr string, a pec.Address) {
 
 // directory is the index of providers; without it nothing can be decided.
 func (s *session) directory() (Directory, error) {
-	if s.o.Ready != nil {
-		if err := s.o.Ready(); err != nil {
-			return nil, fmt.Errorf("milter: not ready: %w", err)
-		}
-	}
 	d := s.o.Directory()
 	if d == nil {
 		return nil, errors.New("milter: there is no directory")

@@ -187,7 +187,6 @@ func TestNothingIsCertifiedInTrouble(t *testing.T) {
 	w := newWorld(t).serve()
 	trouble := map[string]func(*Options){
 		"no directory": func(o *Options) { o.Directory = func() Directory { return nil } },
-		"not ready":    func(o *Options) { o.Ready = func() error { return errors.New("the clock runs wild") } },
 		"key fails":    func(o *Options) { o.Key = brokenKey{o.Key} },
 		"key panics":   func(o *Options) { o.Key = panickingKey{o.Key} },
 		"no random":    func(o *Options) { o.Random = strings.NewReader("") },

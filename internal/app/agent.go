@@ -19,7 +19,7 @@ import (
 
 // Agent runs the delivery point until ctx ends; then it finishes what is in hand.
 func Agent(ctx context.Context, path string, d Deps) error {
-	p, err := load(ctx, path, d, true)
+	p, err := load(ctx, path, d, true, nil)
 	if err != nil {
 		return err
 	}
@@ -37,11 +37,11 @@ func Agent(ctx context.Context, path string, d Deps) error {
 	watching.start(p)
 	defer watching.stop()
 	go reloads(ctx, d, func() error {
-		fresh, err := load(ctx, path, d, true)
+		fresh, err := load(ctx, path, d, true, w.parts.Load())
 		if err != nil {
 			return err
 		}
-		if err := agent.Reload(fresh.config, fresh.key); err != nil {
+		if err := agent.Reload(fresh.config, fresh.key, fresh.mailboxes); err != nil {
 			return err
 		}
 		w.parts.Store(fresh)
@@ -107,11 +107,14 @@ func spool() string {
 	return "/var/tmp"
 }
 
+// configuration is the one in use.
+func (w *agentWorld) configuration() *config.Config { return w.parts.Load().config }
+
 // serve runs all doors of the agent; when one fails all end.
 func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := w.parts.Load().config
+	c := w.configuration()
 	questions, err := admin.Listen(c.Agent.AdminSocket.Address)
 	if err != nil {
 		return err
@@ -119,7 +122,7 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	doors := []func() error{
 		func() error { return agent.Serve(ctx) },
 		func() error {
-			return admin.Serve(ctx, questions, newRecords(w.store, w.deps.Clock, c), w.deps.Log)
+			return admin.Serve(ctx, questions, newRecords(w.store, w.deps.Clock, w.configuration), w.deps.Log)
 		},
 	}
 	if c.Agent.Metrics != "" {

@@ -148,6 +148,56 @@ func TestReloadAndEnd(t *testing.T) {
 	}
 }
 
+// What a daemon opened at its start, and the key that proves what waits in the queues, stay as they are when it reads
+// its configuration again; it says so for each setting that differs, and takes the rest.
+func TestReloadKeepsWhatWasOpened(t *testing.T) {
+	all := []string{
+		"milter.submission_socket", "milter.incoming_socket", "agent.lmtp_socket", "agent.dsn_socket", "agent.queue_directory",
+		"agent.state", "agent.admin_socket", "agent.metrics", "hmac.key",
+	}
+	for name, kind := range daemons {
+		t.Run(name, func(t *testing.T) {
+			w := apptest.New(t)
+			d := start(t, w, kind.run)
+			for _, socket := range kind.sockets {
+				d.await("socket "+socket, func() bool { return exists(w.Path(socket)) })
+			}
+			d.reload <- syscall.SIGHUP
+			d.awaitLog("the configuration was read again", 1)
+			if log := d.log.String(); strings.Contains(log, "next start") {
+				t.Errorf("a reload without a change speaks of one:\n%s", log)
+			}
+			good, err := os.ReadFile(w.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			moved := string(good)
+			for _, file := range []string{"submission", "incoming", "lmtp", "dsn", "admin", "queue", "state"} {
+				moved = strings.ReplaceAll(moved, w.Path(file)+`"`, w.Path(file+"2")+`"`)
+			}
+			moved = strings.Replace(moved, "[dovecot]", `metrics = "localhost:29926"`+"\n[dovecot]", 1)
+			if err := os.Mkdir(w.Path("queue2"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			w.Write(t, "ceralacca.toml", []byte(moved))
+			w.Write(t, "hmac", bytes.Repeat([]byte("another key"), 4))
+			d.reload <- syscall.SIGHUP
+			d.awaitLog("the configuration was read again", 2)
+			for _, setting := range all {
+				if log := d.log.String(); !strings.Contains(log, "next start only; the old one stays\" setting="+setting) {
+					t.Errorf("the log does not say that %s stays:\n%s", setting, log)
+				}
+			}
+			if exists(w.Path("state2")) {
+				t.Error("the new state folder is in use beside the old store")
+			}
+			if err := d.end(); err != nil {
+				t.Errorf("it ends with %v\n%s", err, d.log)
+			}
+		})
+	}
+}
+
 // What is missing or wrong at the start is one sentence that names it, and there is no daemon.
 func TestNoStart(t *testing.T) {
 	conformance.Covers(t, "C003", "C111", "C224")

@@ -37,11 +37,15 @@ type parts struct {
 }
 
 // load reads the configuration and all that it names; what is configured and missing is an error. One of the daemons,
-// the agent, keeps the accepted versions of the directory.
-func load(ctx context.Context, path string, d Deps, keepDirectory bool) (*parts, error) {
+// the agent, keeps the accepted versions of the directory. With running, the parts of a daemon that runs, what it cannot
+// change stays as it is there.
+func load(ctx context.Context, path string, d Deps, keepDirectory bool, running *parts) (*parts, error) {
 	conf, err := config.Load(path)
 	if err != nil {
 		return nil, err
+	}
+	if running != nil {
+		conf = keepFixed(conf, running, d.Log)
 	}
 	if faults := conf.CheckFiles(config.Look); len(faults) > 0 {
 		return nil, faults
@@ -68,6 +72,9 @@ func load(ctx context.Context, path string, d Deps, keepDirectory bool) (*parts,
 	if p.mailboxes, err = newMailboxes(conf); err != nil {
 		return nil, err
 	}
+	if running != nil {
+		p.keepProof(running, d.Log)
+	}
 	return p, p.checkSelf()
 }
 
@@ -77,6 +84,28 @@ func directoryOptions(c *config.Config, keep string, d Deps) directory.Options {
 		ClientCert: c.Directory.ClientCert, ClientKey: c.Directory.ClientKey, SignerCA: c.Directory.SignerCA,
 		Every: c.Directory.CheckEvery, Keep: keep, Clock: d.Clock, Log: d.Log,
 	}
+}
+
+// keepFixed puts back what a running daemon opened at its start, and says what it puts back.
+func keepFixed(c *config.Config, running *parts, log *slog.Logger) *config.Config {
+	kept, differ := c.KeepFixed(running.config)
+	for _, setting := range differ {
+		stays(log, setting)
+	}
+	return kept
+}
+
+// keepProof keeps the key by which the messages are known that wait in the queues: with another one, the agent would
+// turn them away for good.
+func (p *parts) keepProof(running *parts, log *slog.Logger) {
+	if !p.hmac.Equal(running.hmac) {
+		stays(log, "hmac.key")
+	}
+	p.hmac = running.hmac
+}
+
+func stays(log *slog.Logger, setting string) {
+	log.Warn("this setting changes at the next start only; the old one stays", slog.String("setting", setting))
 }
 
 // maxPassword is the longest master password, in bytes.

@@ -10,7 +10,7 @@ import (
 
 // Milter runs the access point and the incoming point until ctx ends; then it lets transactions in hand end.
 func Milter(ctx context.Context, path string, d Deps) error {
-	p, err := load(ctx, path, d, false)
+	p, err := load(ctx, path, d, false, nil)
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	watching.start(p)
 	defer watching.stop()
 	go reloads(ctx, d, func() error {
-		fresh, err := load(ctx, path, d, false)
+		fresh, err := load(ctx, path, d, false, p)
 		if err != nil {
 			return err
 		}

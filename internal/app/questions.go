@@ -31,9 +31,10 @@ type records struct {
 
 var _ admin.Questions = (*records)(nil)
 
-func newRecords(s store.Store, c clock.Clock, conf *config.Config) *records {
+// newRecords asks for the configuration at each question: a reload may change our domains.
+func newRecords(s store.Store, c clock.Clock, conf func() *config.Config) *records {
 	return &records{s, c, func(domain string) bool {
-		return slices.Contains(conf.Provider.Domains, strings.ToLower(domain))
+		return slices.Contains(conf().Provider.Domains, strings.ToLower(domain))
 	}}
 }
 
@@ -143,5 +144,5 @@ func Ask(ctx context.Context, c *config.Config) (q admin.Questions, closeIt func
 	if err != nil {
 		return nil, nil, err
 	}
-	return newRecords(s, clock.System{}, c), func() { _ = s.Close() }, nil
+	return newRecords(s, clock.System{}, func() *config.Config { return c }), func() { _ = s.Close() }, nil
 }

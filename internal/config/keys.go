@@ -41,7 +41,8 @@ func sections(c *Config) []section {
 		{"hmac", "How the agent knows what the milter wrote.", []key{
 			{name: "key", value: secretPath(&c.HMAC.Key), sample: `"/etc/ceralacca/hmac.key"`, file: FileSecret,
 				doc: "A file with at least 32 random bytes, the same for milter and agent. " +
-					"`openssl rand -hex 32` makes them."},
+					"`openssl rand -hex 32` makes them. The agent knows by it what waits in the queues: before both daemons " +
+					"start with another, let the queues of both Postfix instances become empty."},
 		}},
 		{"antivirus", "Who looks for viruses.", []key{
 			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusNone), sample: `"none"`,

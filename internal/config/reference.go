@@ -15,6 +15,9 @@ func Reference() string {
 		"prints a line for each fault, `FILE:LINE:COL: what; write …`, and also looks at the files that the\n" +
 		"configuration names. Paths are absolute. Keys and passwords are never in this file but in files of their own:\n" +
 		"regular, owned by root or the user of the daemon, closed to group and others.\n\n" +
+		"SIGHUP makes a daemon read all of it again, with the files it names; a fault leaves the old configuration in use.\n" +
+		"What a daemon opens at its start changes at the next start only: the sockets, `queue_directory`, `state`, `metrics`\n" +
+		"and the key of `[hmac]`. A reload that finds another value there says so in the log and keeps the old one.\n\n" +
 		"[deploy/ceralacca.toml](../deploy/ceralacca.toml) is a file to start from.\n")
 	for _, s := range sections(&Config{}) {
 		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", s.name, s.doc)

@@ -50,6 +50,9 @@ func NewKey(random []byte) (Key, error) {
 	return Key{bytes.Clone(random)}, nil
 }
 
+// Equal says whether other proves what k proves. Both may be zero.
+func (k Key) Equal(other Key) bool { return hmac.Equal(k.secret, other.secret) }
+
 // Format implements [fmt.Formatter]: it hides the key from every verb.
 func (Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "<secret>") } // fmt reports no failure either
 
