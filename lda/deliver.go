@@ -152,6 +152,33 @@ func (j *job) standsFor(box pec.Address) []pec.Address {
 	return out
 }
 
+// clocked is a step that comes before the delivery and may fail: the time of a recipient begins when the message is
+// first presented, and not when all that comes first has been done. [C102]
+func clocked(do func(context.Context, *job) error) func(context.Context, *job) error {
+	return func(ctx context.Context, j *job) error {
+		err := do(ctx, j)
+		if err != nil {
+			j.startClocks(context.WithoutCancel(ctx))
+		}
+		return err
+	}
+}
+
+// startClocks remembers the first presentation of each recipient that waits: a claim that is released does.
+func (j *job) startClocks(ctx context.Context) {
+	for i, r := range j.recipients {
+		if j.answers[i] != errUnanswered || j.internal(r.address) {
+			continue
+		}
+		claim, err := j.agent.o.Register.Claim(ctx, []effect.Key{j.key(effectDelivery, r.address)})
+		if err != nil {
+			j.log.WarnContext(ctx, "a first presentation was not noted", "recipient", r.raw, "error", err)
+			continue
+		}
+		release(ctx, claim)
+	}
+}
+
 // expired says whether a recipient has waited long enough. As long as the mailbox may have the message it waits on: a
 // non-delivery could be false.
 func (j *job) expired(d delivery) bool {

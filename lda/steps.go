@@ -13,13 +13,14 @@ func stepsFor(r *transaction.Record) ([]step, error) {
 	switch r.Verdict {
 	case transaction.VerdictEnvelope: // [C183]
 		return []step{
-			{"read", read}, {"accept", accept}, {"take charge", takeCharge}, {"deliver", deliver}, {"conclude", conclude},
+			{"read", read}, {"accept", clocked(accept)}, {"take charge", clocked(takeCharge)}, {"deliver", deliver},
+			{"conclude", conclude},
 		}, nil
 	case transaction.VerdictRefused:
 		return []step{{"refuse", refuse}}, nil
 	case transaction.VerdictValidEnvelope:
 		return []step{
-			{"read", read}, {"identify", identify}, {"take charge", takeCharge}, {"deliver", deliver},
+			{"read", read}, {"identify", identify}, {"take charge", clocked(takeCharge)}, {"deliver", deliver},
 			{"conclude", conclude},
 		}, nil
 	case transaction.VerdictNotification: // [C117]
