@@ -41,7 +41,7 @@ type Verification struct {
 	Problem  Problem
 	Detail   string // in English, for the log
 	Message  *SignedMessage
-	Provider *ProviderRecord
+	Provider *ProviderRecord // whose certificate the signature names; proven unless it is the signature that is the problem
 	Kind     Kind
 	Data     *CertData
 	Parts    *Parts

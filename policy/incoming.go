@@ -83,9 +83,9 @@ func allService(in *Incoming) bool {
 func judge(in *Incoming) Judgement {
 	v := in.Verification
 	switch {
-	case v.Problem == pec.ProblemNoSignature || v.Problem == pec.ProblemUnknownSigner:
+	case v.Problem != "" && v.Provider == nil: // nothing in it names a certificate of the directory
 		return Judgement{OutcomeOrdinary, v.Problem, v.Detail} // [C119]
-	case v.Problem != "":
+	case v.Problem != "": // [C118]
 		return Judgement{OutcomeAnomaly, v.Problem, v.Detail}
 	case v.Data == nil || v.Provider == nil:
 		return Judgement{OutcomeAnomaly, pec.ProblemMalformed, "signed by a provider, without certification data"}

@@ -161,7 +161,9 @@ func TestJudgeIncoming(t *testing.T) {
 	}{
 		{"valid envelope", func(*Incoming) {}, OutcomeEnvelope, ""},
 		{"not signed", func(in *Incoming) { in.Verification = &pec.Verification{Problem: pec.ProblemNoSignature} }, OutcomeOrdinary, pec.ProblemNoSignature},
-		{"stranger", func(in *Incoming) { in.Verification.Problem = pec.ProblemUnknownSigner }, OutcomeOrdinary, pec.ProblemUnknownSigner},
+		{"stranger", func(in *Incoming) { in.Verification = &pec.Verification{Problem: pec.ProblemUnknownSigner} }, OutcomeOrdinary, pec.ProblemUnknownSigner},
+		{"a signature that nobody can read", func(in *Incoming) { in.Verification = &pec.Verification{Problem: pec.ProblemMalformed} }, OutcomeOrdinary, pec.ProblemMalformed},
+		{"malformed, by a provider", func(in *Incoming) { in.Verification.Problem = pec.ProblemMalformed }, OutcomeAnomaly, pec.ProblemMalformed},
 		{"tampered", func(in *Incoming) { in.Verification.Problem = pec.ProblemSignature }, OutcomeAnomaly, pec.ProblemSignature},
 		{"revoked", func(in *Incoming) { in.Verification.Problem = pec.ProblemRevoked }, OutcomeAnomaly, pec.ProblemRevoked},
 		{"another sender", func(in *Incoming) { in.Sender = pec.Address{} }, OutcomeAnomaly, pec.ProblemRouting},

@@ -25,9 +25,10 @@ type Verifier struct {
 }
 
 // Verify takes a message apart and judges it as of an instant. It stops at the first problem, in this order: there is
-// a signature, it verifies, its signer is in the directory, chain, dates and revocation hold, From is an address of
+// a signature, its signer is in the directory, it verifies, chain, dates and revocation hold, From is an address of
 // the signing provider, the parts and the certification data can be read, the outer header, which no signature
-// covers, agrees with them. What was found before the problem is filled in.
+// covers, agrees with them. What was found before the problem is filled in. A signature that cannot be read names
+// nobody: then there is no Provider.
 //
 // An anomaly envelope has no certification data: it is told by its header alone and comes back with KindAnomaly, no
 // problem and no Data. An error is always temporary: src could not be read, or [ErrNoCRL]. The parts read from src.
@@ -35,7 +36,7 @@ type Verifier struct {
 func (v *Verifier) Verify(src pec.Source, at time.Time) (*pec.Verification, error) {
 	found := new(pec.Verification)
 	for _, step := range []func() error{
-		func() error { return openStep(found, src) },
+		func() error { return v.openStep(found, src) },
 		func() error { return v.signerStep(found) },
 		func() error { return v.trustStep(found, at) },
 		func() error { return fromStep(found) },
@@ -68,8 +69,13 @@ func problemf(p pec.Problem, format string, args ...any) error {
 	return &problem{p, fmt.Errorf(format, args...)}
 }
 
-func openStep(found *pec.Verification, src pec.Source) (err error) {
+func (v *Verifier) openStep(found *pec.Verification, src pec.Source) (err error) {
 	found.Message, err = Open(src)
+	if broken, ok := errors.AsType[*unverified](err); ok && broken.signer != nil {
+		if err := v.origin(found, broken.signer); err != nil {
+			return err
+		}
+	}
 	switch {
 	case errors.Is(err, ErrNotSigned):
 		return &problem{pec.ProblemNoSignature, err}
@@ -85,9 +91,15 @@ func openStep(found *pec.Verification, src pec.Source) (err error) {
 
 // signerStep: the certificate itself is looked up, not only its hash. [C105] [C106] [C107]
 func (v *Verifier) signerStep(found *pec.Verification) error {
-	record, ok := v.Directory().ByCertificate(found.Message.Signer)
+	return v.origin(found, found.Message.Signer)
+}
+
+// origin finds the provider whose certificate a signature names, whether it holds or not: a broken one that names
+// nobody of the directory comes from outside of the system. [C118] [C119]
+func (v *Verifier) origin(found *pec.Verification, signer *x509.Certificate) error {
+	record, ok := v.Directory().ByCertificate(signer)
 	if !ok {
-		return problemf(pec.ProblemUnknownSigner, "the certificate of %s is not in the directory", found.Message.Signer.Subject)
+		return problemf(pec.ProblemUnknownSigner, "the certificate of %s is not in the directory", signer.Subject)
 	}
 	found.Provider = record
 	return nil

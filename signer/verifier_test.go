@@ -127,12 +127,39 @@ func TestVerifyTellsWhatIsWrongWithTheSignature(t *testing.T) {
 	stranger := newParty(t)
 	forged, _ := sealed(t, stranger, composedAs(t, pec.KindTransport))
 	verifies(t, v, "by a stranger", forged, now, pec.ProblemUnknownSigner)
+	broken := bytes.Replace(forged, []byte("Buongiorno"), []byte("Buonasera!"), 1)
+	verifies(t, v, "by a stranger, with other content", broken, now, pec.ProblemUnknownSigner)
 	listed := &Verifier{Trust: p.trust(t), Directory: judge(t, stranger).Directory}
 	verifies(t, listed, "by one listed without a chain", forged, now, pec.ProblemChain)
 
 	revoking := &Verifier{Trust: trustOf(t, pemCerts(p.root.cert), p.root.revoke(t, nil, p.cert)), Directory: v.Directory}
 	verifies(t, revoking, "by one that was revoked", message, now, pec.ProblemRevoked)
 	verifies(t, revoking, "by one not yet revoked", message, now.Add(-time.Hour), "")
+}
+
+// A signature that does not hold comes from the system when it names a certificate of the directory, and only then.
+func TestVerifyTellsWhoseBrokenSignatureItIs(t *testing.T) {
+	conformance.Covers(t, "C105", "C118", "C119")
+	p, stranger := newParty(t), newParty(t)
+	v := judge(t, p)
+	message, _ := sealed(t, p, composedAs(t, pec.KindTransport))
+	forged, _ := sealed(t, stranger, composedAs(t, pec.KindTransport))
+	other := func(b []byte) []byte { return bytes.Replace(b, []byte("Buongiorno"), []byte("Buonasera!"), 1) }
+	for name, test := range map[string]struct {
+		message []byte
+		ours    bool
+	}{
+		"a provider's, whole":         {message, true},
+		"a provider's, other content": {other(message), true},
+		"a stranger's, whole":         {forged, false},
+		"a stranger's, other content": {other(forged), false},
+		"nobody's, taken apart":       {bytes.Replace(message, []byte("\r\n--"), []byte("\r\n\r\n-"), 3), false},
+	} {
+		got, err := v.Verify(pec.Bytes(test.message), now)
+		if err != nil || (got.Provider != nil) != test.ours {
+			t.Errorf("%s: it names the provider %v (problem %q), %v; want one: %v", name, got.Provider, got.Problem, err, test.ours)
+		}
+	}
 }
 
 func TestVerifyTellsTroubleFromProblems(t *testing.T) {

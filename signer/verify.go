@@ -90,7 +90,7 @@ func openCMS(encoded []byte, limit int, digestOf func(crypto.Hash) ([]byte, erro
 func verifyCMS(parsed *pkcs7.PKCS7, digestOf func(crypto.Hash) ([]byte, error)) (*opened, error) {
 	o, err := readSigner(parsed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSignature, err)
+		return nil, &unverified{parsed.GetOnlySigner(), fmt.Errorf("%w: %w", ErrSignature, err)}
 	}
 	if digestOf != nil {
 		computed, err := digestOf(o.hash)
@@ -102,13 +102,24 @@ func verifyCMS(parsed *pkcs7.PKCS7, digestOf func(crypto.Hash) ([]byte, error)) 
 	// No trust store: chains are judged by Trust. The instant is for chains only.
 	err = parsed.VerifyWithChainAtTime(nil, time.Time{})
 	if outside, ok := errors.AsType[*pkcs7.SigningTimeNotValidError](err); ok {
-		return nil, fmt.Errorf("%w: %w: %w", ErrSignature, ErrExpired, outside)
+		return nil, &unverified{o.signer, fmt.Errorf("%w: %w: %w", ErrSignature, ErrExpired, outside)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSignature, err)
+		return nil, &unverified{o.signer, fmt.Errorf("%w: %w", ErrSignature, err)}
 	}
 	return o, nil
 }
+
+// unverified is a signature that does not hold. signer is the certificate that it names, which proves nothing; nil when
+// it names none.
+type unverified struct {
+	signer *x509.Certificate
+	err    error
+}
+
+func (u *unverified) Error() string { return u.err.Error() }
+
+func (u *unverified) Unwrap() error { return u.err }
 
 // known stands for the hashing of content that was hashed before.
 type known []byte

@@ -151,6 +151,11 @@ func TestOrdinaryRefused(t *testing.T) {
 	refuses(t, "mail signed by no provider", err, 550, "5.7.1")
 	settle(t, stranger.token, nil)
 
+	broken := someone(t, "LAB_STRANGER").envelope(t, mario).replace(t, "AAECAwQFBgcICQ==", "AAECAwQFBgcICg==")
+	err = env.Deliver("ALFA", client.Mail{From: broken.from, To: []string{mario}, Data: bytes.NewReader(broken.raw)})
+	refuses(t, "mail with a broken signature of no provider", err, 550, "5.7.1")
+	settle(t, broken.token, nil)
+
 	wrong := someone(t, "DELTA").envelope(t, mario).replace(t, "AAECAwQFBgcICQ==", "AAECAwQFBgcICg==")
 	deliver(t, "ALFA", wrong.from, []string{mario}, wrong.raw)
 	settle(t, wrong.token, map[string][]pec.Kind{mario: {pec.KindAnomaly}})
