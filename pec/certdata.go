@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"strings"
 	"time"
 	_ "time/tzdata" // legal time of Italy must be there on any host
 
@@ -63,6 +64,17 @@ var (
 	errorCodes   = []ErrorCode{ErrorNone, ErrorRecipient, ErrorDomain, ErrorVirus, ErrorOther}
 	receiptKinds = []ReceiptKind{ReceiptComplete, ReceiptBrief, ReceiptConcise}
 )
+
+// Reference is the value of X-Riferimento-Message-ID that goes with c: the Message-ID of the client, or "" when there is
+// none, or one that no header can hold: that stands in the certification data alone. [C019] [C036] [C038]
+func (c *CertData) Reference() string {
+	const longest = 900 // no line may have 1,000
+	foreign := strings.ContainsFunc(c.MessageID, func(r rune) bool { return r < ' ' || r >= 0x7f })
+	if foreign || len(c.MessageID) >= longest {
+		return ""
+	}
+	return c.MessageID
+}
 
 // Encode is the XML document: UTF-8, without DOCTYPE, valid against postacert.dtd, times in the legal time of Italy.
 // Characters that XML cannot hold become spaces or U+FFFD. It refuses, with ErrCertData, what no message of its kind

@@ -53,7 +53,7 @@ func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pe
 	}
 	c.single()
 	c.kind()
-	c.differ(pec.FieldReference, m.Header.Get(pec.FieldReference), strings.TrimSpace(data.MessageID))
+	c.reference()
 	if data.Kind == pec.KindTransport {
 		c.differ("Message-ID", m.Header.Get("Message-ID"), data.Identifier.Bracketed())
 	}
@@ -68,6 +68,15 @@ func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pe
 		e.addressee(c)
 	}
 	return errors.Join(c.wrong...)
+}
+
+// reference: a Message-ID that no header can hold, as a refused message may have, is in the certification data alone. [C036]
+func (c *comparison) reference() {
+	got := c.header.Get(pec.FieldReference)
+	if got == "" && c.data.Reference() == "" {
+		return
+	}
+	c.differ(pec.FieldReference, got, strings.TrimSpace(c.data.MessageID))
 }
 
 // single: a field that is there twice lets each reader choose.

@@ -89,6 +89,23 @@ func TestEveryKindHolds(t *testing.T) {
 	}
 }
 
+// A refused message may have a Message-ID that no header can hold: the notice of it holds, and one that names another does
+// not.
+func TestMessageIDThatNoHeaderHolds(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"<perch\u00e9@client.example>", "<" + strings.Repeat("x", 900) + ">"} {
+		c := w.alfa.data(t, pec.KindNonAcceptance)
+		c.MessageID = id
+		message := w.alfa.compose(t, c)
+		if r := report(t, w.everything(), message); !r.OK {
+			t.Errorf("%.30s: %s", id, r.Text())
+		}
+		if r := report(t, w.everything(), append([]byte(pec.FieldReference+": <other@client.example>\r\n"), message...)); r.OK {
+			t.Errorf("%.30s: it holds though its header names another message", id)
+		}
+	}
+}
+
 // The object that a program reads: names, types and nulls.
 func TestJSON(t *testing.T) {
 	conformance.Covers(t, "C188", "C204")

@@ -56,7 +56,7 @@ func transportHeader(p pec.Provider, original pec.Header, c *pec.CertData) *buil
 	b.inherit(original, "Received", "Return-Path") // [C075]
 	b.add(pec.FieldTransport, string(c.Kind))      // [C074]
 	b.add(pec.FieldReceiptKind, string(c.Receipt)) // [C081]
-	b.reference(c.MessageID)                       // [C080]
+	b.reference(c)                                 // [C080]
 	b.date(c.Time)                                 // [C076]
 	b.subject(c.Kind.SubjectPrefix(), c.Subject)   // [C077]
 	b.author(p, c.Sender.String())
@@ -85,7 +85,7 @@ func identified(c *pec.CertData, o Original) []pec.Source {
 	if !placed {
 		b.add("Message-ID", c.Identifier.Bracketed())
 	}
-	b.reference(c.MessageID)
+	b.reference(c)
 	return message(b.header, o.Body)
 }
 

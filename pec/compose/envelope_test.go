@@ -155,6 +155,7 @@ func TestReplyTo(t *testing.T) {
 		{submitted, "x@y.it", `"Ufficio" <ufficio@alfa.example>`},
 		{strings.Replace(submitted, "\"Ufficio\" <uff", "\"Uff,\r\n  icio\" <uff", 1), "x@y.it", `"Uff,  icio" <ufficio@alfa.example>`},
 		{bare, "x@y.it", "Mario.Rossi@alfa.example"},
+		{"Reply-To: \r\n" + bare, "x@y.it", "Mario.Rossi@alfa.example"},
 		{bare, "", "Mario.Rossi@alfa.example"},
 		{without(t, bare, "From"), "x@y.it", "x@y.it"},
 		{without(t, bare, "From"), "", ""},

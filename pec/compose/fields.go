@@ -62,13 +62,9 @@ func (b *builder) subject(prefix string, subject *string) {
 	b.add("Subject", pec.EncodeSubject(prefix, text))
 }
 
-// reference adds a Message-ID of the client. What no header can hold stands in the certification data alone.
-// [C019] [C036] [C038]
-func (b *builder) reference(messageID string) {
-	const longest = 900 // no line may have 1,000
-	ascii := !strings.ContainsFunc(messageID, func(r rune) bool { return r < ' ' || r >= 0x7f })
-	if messageID != "" && len(messageID) < longest && ascii {
-		b.add(pec.FieldReference, messageID)
+func (b *builder) reference(c *pec.CertData) {
+	if id := c.Reference(); id != "" {
+		b.add(pec.FieldReference, id)
 	}
 }
 
@@ -82,10 +78,10 @@ func (b *builder) author(p pec.Provider, sender string) {
 	b.add("From", value)
 }
 
-// replyTo copies Reply-To, or makes one of From. [C007] [C008] [C079]
+// replyTo copies Reply-To, or makes one of From where there is none, or nothing in it. [C007] [C008] [C079]
 func (b *builder) replyTo(original pec.Header, otherwise pec.Address) {
 	switch from := fromAddress(original); {
-	case original.Has("Reply-To"):
+	case original.Get("Reply-To") != "":
 		b.inherit(original, "Reply-To")
 	case !from.IsZero():
 		b.add("Reply-To", from.String())

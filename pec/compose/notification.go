@@ -119,7 +119,7 @@ func (n *Notification) header(p pec.Provider, id string) *builder {
 	if c.Kind == pec.KindVirusDetection {
 		b.add(pec.FieldOriginator, c.Sender.String()) // [C146]
 	}
-	b.reference(c.MessageID)
+	b.reference(c)
 	b.date(c.Time)
 	b.subject(c.SubjectPrefix(), c.Subject)
 	b.add("From", p.Address.String()) // [C004] [C053]
