@@ -39,7 +39,7 @@ func refuse(ctx context.Context, j *job) error {
 func (j *job) submitted() *pec.CertData {
 	r := j.record
 	about := &pec.CertData{
-		Sender: r.Sender, Identifier: r.Identifier, MessageID: r.MessageID, ReplyTo: j.header.Get("Reply-To"),
+		Sender: r.Sender, Identifier: r.Identifier, MessageID: r.MessageID, ReplyTo: pec.DecodeText(j.header.Get("Reply-To")),
 	}
 	if about.ReplyTo == "" {
 		about.ReplyTo = r.Sender.String()

@@ -16,7 +16,7 @@ import (
 // 5,000 fields took it 8 seconds.
 const (
 	maxHeader = 1 << 20 // bytes
-	maxFields = 1000
+	maxFields = 1000    // of which more can be read, but not put back
 )
 
 var (
@@ -48,12 +48,16 @@ func (c *capture) field(name string, value []byte) {
 		return
 	}
 	f := pec.Field{Name: name, Value: strings.ReplaceAll(string(value), "\n", "\r\n")}
-	if c.raw.Size()+int64(len(f.Name)+len(f.Value)) > maxHeader || len(c.header) >= maxFields {
-		c.fail(&pec.Error{Op: "milter: header", Kind: pec.ErrorTooLarge, Err: errBigHeader})
+	if c.raw.Size()+int64(len(f.Name)+len(f.Value)) > maxHeader {
+		c.fail(errHeader())
 		return
 	}
 	c.header = append(c.header, f)
 	c.write([]byte(f.Name + ":" + f.Value + "\r\n"))
+}
+
+func errHeader() error {
+	return &pec.Error{Op: "milter: header", Kind: pec.ErrorTooLarge, Err: errBigHeader}
 }
 
 // endHeader takes the empty line.

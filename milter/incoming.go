@@ -68,6 +68,9 @@ func (s *incoming) end(ctx context.Context, macros wire.Macros, e *wire.Edits) e
 		return err
 	}
 	defer func() { _ = m.Close() }() // it was read to the end, or nothing came of it
+	if len(m.header) > maxFields {
+		return errHeader()
+	}
 	directory, err := s.directory()
 	if err != nil {
 		return err

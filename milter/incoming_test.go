@@ -180,6 +180,10 @@ func TestIncomingRefused(t *testing.T) {
 			t.Errorf("ordinary mail for %v: %q, want 550 5.7.1", to, got)
 		}
 	}
+	many := append(bytes.Repeat([]byte("X-A: b\r\n"), maxFields), ordinaryMail()...)
+	if got := c.Send("x@network.example", []string{"mario@alfa.example"}, many); !strings.HasPrefix(got, "552 5.3.4 ") {
+		t.Errorf("more fields than can be replaced: %q, want 552 5.3.4", got)
+	}
 	o := w.options
 	changed := *o.Config
 	changed.Incoming.Ordinary = config.OrdinaryRefuse

@@ -103,7 +103,7 @@ func (s *session) record(m *message) (*transaction.Record, error) {
 	r := &transaction.Record{
 		Point: s.point, ID: hex.EncodeToString(id[:]), Instant: s.o.Clock.Now().Truncate(time.Second),
 		Sender: s.sender, Recipients: s.accepted, // [C012]
-		Login: s.login, Client: s.client, MessageID: m.header.Get("Message-ID"),
+		Login: s.login, Client: s.client, MessageID: m.header.MessageID(),
 	}
 	r.Subject, r.HasSubject = m.subject()
 	return r, nil

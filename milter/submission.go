@@ -155,8 +155,8 @@ func (s *submission) data(m *message, r *transaction.Record) *pec.CertData {
 	for i, a := range r.Recipients {
 		c.Recipients = append(c.Recipients, pec.Recipient{Address: a, Type: r.Types[i]})
 	}
-	if fields := m.header.Values("Reply-To"); len(fields) > 0 {
-		c.ReplyTo = pec.DecodeText(fields[0].Value)
+	if reply := m.header.Get("Reply-To"); reply != "" {
+		c.ReplyTo = pec.DecodeText(reply)
 	}
 	if r.HasSubject {
 		c.Subject = &r.Subject

@@ -95,6 +95,10 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
+// MessageID is the value of Message-ID with its brackets, without comments (RFC 5322, 3.6.4); "" when there is none. What
+// is not in that form is returned as it is written.
+func (h Header) MessageID() string { return rfc822.Uncommented(h.Get("Message-ID")) }
+
 // Values are the fields of that name, in order.
 func (h Header) Values(name string) []Field {
 	var found []Field

@@ -19,6 +19,16 @@ func EncodeSubject(prefix, text string) string { return rfc822.EncodeSubject(pre
 // ErrAddressList says that a value holds something, but no address.
 var ErrAddressList = errors.New("no address in the list")
 
+// ParseAuthor reads the value of a field that names one mailbox and nothing else, such as From. Two entries are
+// ErrAddressList even when one of them is no address: some reader would take it for the author. [C040]
+func ParseAuthor(raw string) (Address, error) {
+	entries := rfc822.Addresses(raw)
+	if len(entries) != 1 {
+		return Address{}, ErrAddressList
+	}
+	return ParseAddress(entries[0])
+}
+
 // ParseAddressList reads the value of a field such as To or From (RFC 5322): names, comments, groups, folding, quoted
 // local parts that need no quotes, routes, and spaces round the dots and the @ of an address. Only what mailers take
 // for an address counts, never what stands in a name or a comment. Entries that are no plain address are passed over;

@@ -7,6 +7,7 @@ type FaultCode string
 const (
 	FaultDuplicate   FaultCode = "duplicate-field"
 	FaultField       FaultCode = "field-too-long"
+	FaultFields      FaultCode = "too-many-fields"
 	FaultHeaderBytes FaultCode = "header-not-ascii"
 	FaultSyntax      FaultCode = "field-syntax"
 	FaultNUL         FaultCode = "nul-byte"
@@ -28,6 +29,8 @@ func (f FaultCode) Italian(detail string) string {
 		return "campo " + detail + " presente più di una volta"
 	case FaultField:
 		return "campo " + detail + " troppo lungo"
+	case FaultFields:
+		return "più di 1000 campi nell'intestazione"
 	case FaultHeaderBytes:
 		return "caratteri non ammessi nel campo " + detail
 	case FaultSyntax:

@@ -70,6 +70,8 @@ func TestCheckSubmission(t *testing.T) {
 		{"empty bcc", also("Bcc", ""), nil},
 		{"space round the dots of a domain", set("To", "anna@beta. example"), nil},
 		{"no from", drop("From"), []pec.FaultCode{pec.FaultFrom}},
+		{"an author and what is no address", set("From", "mario@alfa.example, luigi"), []pec.FaultCode{pec.FaultFrom}},
+		{"what is no address and an author", set("From", "luigi, mario@alfa.example"), []pec.FaultCode{pec.FaultFrom}},
 		{"two authors", set("From", "mario@alfa.example, luigi@alfa.example"), []pec.FaultCode{pec.FaultFrom}},
 		{"another author", set("From", "luigi@alfa.example"), []pec.FaultCode{pec.FaultSender}},
 		{"no to", drop("To"), []pec.FaultCode{pec.FaultTo, pec.FaultHidden}},
@@ -79,10 +81,17 @@ func TestCheckSubmission(t *testing.T) {
 		{"resent-bcc", also("Resent-Bcc", "x@beta.example"), []pec.FaultCode{pec.FaultBcc}},
 		{"two subjects", also("Subject", "y"), []pec.FaultCode{pec.FaultDuplicate}},
 		{"bad message id", set("Message-ID", "<a b@c>"), []pec.FaultCode{pec.FaultSyntax}},
+		{"message id between comments", set("Message-ID", "(mine (really)) <1@client.example> (so it is)"), nil},
+		{"message id in a comment", set("Message-ID", "(<1@client.example>)"), []pec.FaultCode{pec.FaultSyntax}},
+		{"message id and more", set("Message-ID", "<1@client.example> (c) x"), []pec.FaultCode{pec.FaultSyntax}},
+		{"two message ids", set("Message-ID", "<1@client.example> (c) <2@x>"), []pec.FaultCode{pec.FaultSyntax}},
+		{"empty date", set("Date", ""), []pec.FaultCode{pec.FaultSyntax}},
 		{"bad date", set("Date", "yesterday"), []pec.FaultCode{pec.FaultSyntax}},
 		{"8 bit header", set("Subject", "perch\xc3\xa9"), []pec.FaultCode{pec.FaultHeaderBytes}},
 		{"field of 59,000 bytes", set("X-Long", strings.Repeat("a", 59_000)), []pec.FaultCode{pec.FaultField}},
 		{"long line", func(s *Submission) { s.LongestLine = 999 }, []pec.FaultCode{pec.FaultLine}},
+		{"thousand fields", func(s *Submission) { fillHeader(s, 1000) }, nil},
+		{"more than a thousand fields", func(s *Submission) { fillHeader(s, 1001) }, []pec.FaultCode{pec.FaultFields}},
 		{"nul", func(s *Submission) { s.NUL = true }, []pec.FaultCode{pec.FaultNUL}},
 		{"size", func(s *Submission) { s.Size = 100_001 }, []pec.FaultCode{pec.FaultSize, pec.FaultProduct}},
 		{"product alone", func(s *Submission) { s.Size = 100_000; s.Limits.Product = 199_999 }, []pec.FaultCode{pec.FaultProduct}},
@@ -94,6 +103,13 @@ func TestCheckSubmission(t *testing.T) {
 		if diff := cmp.Diff(tt.want, codes(CheckSubmission(s))); diff != "" {
 			t.Errorf("%s: faults (-want +got):\n%s", tt.name, diff)
 		}
+	}
+}
+
+// fillHeader gives s a header of n fields.
+func fillHeader(s *Submission, n int) {
+	for len(s.Header) < n {
+		s.Header = append(s.Header, pec.Field{Name: "X-More", Value: " x"})
 	}
 }
 

@@ -18,6 +18,7 @@ type Limits struct {
 const (
 	maxLine  = 998   // RFC 5322 2.1.1; longer lines are broken on the way
 	maxField = 59000 // Postfix cuts a header field at 60,000 bytes without a word
+	maxCount = 1000  // fields; Postfix looks for each that is replaced from the top
 )
 
 // Submission is all that the access point knows of one SMTP transaction when its content has arrived.
@@ -85,12 +86,15 @@ func checkForm(s *Submission, f *faults) {
 			f.add(pec.FaultHeaderBytes, field.Name)
 		}
 	}
-	if date := s.Header.Get("Date"); date != "" {
-		if _, err := mail.ParseDate(date); err != nil {
+	if len(s.Header) > maxCount {
+		f.add(pec.FaultFields, "")
+	}
+	if s.Header.Has("Date") {
+		if _, err := mail.ParseDate(s.Header.Get("Date")); err != nil {
 			f.add(pec.FaultSyntax, "Date")
 		}
 	}
-	if len(s.Header.Values("Message-ID")) > 0 && !validMessageID(s.Header.Get("Message-ID")) {
+	if len(s.Header.Values("Message-ID")) > 0 && !validMessageID(s.Header.MessageID()) {
 		f.add(pec.FaultSyntax, "Message-ID")
 	}
 	if s.NUL {
@@ -103,13 +107,13 @@ func checkForm(s *Submission, f *faults) {
 
 // checkFrom asks for one author, who is the sender of the envelope. [C040] [C042]
 func checkFrom(s *Submission, f *faults) {
-	list, err := pec.ParseAddressList(s.Header.Get("From"))
-	if err != nil || len(list) != 1 {
+	author, err := pec.ParseAuthor(s.Header.Get("From"))
+	if err != nil {
 		f.add(pec.FaultFrom, "")
 		return
 	}
-	if list[0].Fold() != s.Sender.Fold() {
-		f.add(pec.FaultSender, list[0].String())
+	if author.Fold() != s.Sender.Fold() {
+		f.add(pec.FaultSender, author.String())
 	}
 }
 

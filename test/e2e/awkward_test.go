@@ -76,6 +76,7 @@ func awkwardOriginals(t *testing.T) []awkward {
 		{name: "mbox line", header: "From mario Sun Nov 22 12:00:00 2026\r\n" + head, stored: func(raw string) string { return "X-Mailbox-Line: " + raw }},
 		{name: "line that is no field", header: strings.TrimSuffix(head, "\r\n") + "\r\nno field at all\r\nX-Late: body\r\n",
 			stored: func(raw string) string { return strings.Replace(raw, "\r\nno field", "\r\n\r\nno field", 1) }},
+		{name: "NUL in a field", header: head + "X-Test: a\x00b\r\n", stored: func(raw string) string { return strings.Replace(raw, "\x00b", "", 1) }},
 		{name: "bare LF", header: head, body: "one\ntwo\n\nthree\r\n", stored: func(raw string) string {
 			return strings.ReplaceAll(strings.ReplaceAll(raw, "\r\n", "\n"), "\n", "\r\n")
 		}},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ func faults() []fault {
 		{name: "no From", header: changedHead("From: SENDER\r\n", ""), reason: "campo From assente o non valido"},
 		{name: "empty From", header: changedHead("From: SENDER", "From: "), reason: "campo From assente o non valido"},
 		{name: "two authors", header: changedHead("From: SENDER", "From: SENDER, luigi@alfa.example"), reason: "campo From assente o non valido"},
+		{name: "an author and a bare name", header: changedHead("From: SENDER", "From: Luigi, SENDER"), reason: "campo From assente o non valido"},
 		{name: "From is somebody else", header: changedHead("From: SENDER", "From: luigi@alfa.example"),
 			reason: "mittente del messaggio (luigi@alfa.example) diverso da quello dichiarato al servizio"},
 		{name: "no To", header: changedHead("To: TO", "Cc: TO"), reason: "campo To assente o privo di indirizzi validi"},
@@ -58,6 +60,10 @@ func faults() []fault {
 		{name: "NUL", header: head, body: "a\x00b\r\n", reason: "caratteri nulli nel messaggio"},
 		{name: "8 bit in the header", header: head + "X-Town: Citt\xc3\xa0\r\n", reason: "caratteri non ammessi nel campo X-Town"},
 		{name: "wrong Date", header: changedHead("Date: Sun, 22 Nov 2026", "Date: yesterday"), reason: "campo Date non valido"},
+		{name: "empty Date", header: changedHead("Date: Sun, 22 Nov 2026 12:00:00 +0100", "Date:"), reason: "campo Date non valido"},
+		{name: "many fields", header: head + strings.Repeat("X-More: x\r\n", 1000), reason: "più di 1000 campi nell'intestazione"},
+		{name: "Reply-To in encoded words", header: head + "Reply-To: =?utf-8?Q?Segr=C3=A8?=\r\n <x@y.example>\r\nBcc: x@y.example\r\n",
+			reason: "campo Bcc non ammesso: i destinatari in copia nascosta non sono previsti"},
 		{name: "not a Message-ID", header: changedHead("Message-ID: REF", "Message-ID: no brackets"), reason: "campo Message-ID non valido"},
 		{name: "two faults", header: changedHead("To: TO", "Cc: TO\r\nBcc: "+hidden), reason: "campo To assente o privo di indirizzi validi; " +
 			"campo Bcc non ammesso: i destinatari in copia nascosta non sono previsti"},
@@ -127,6 +133,13 @@ func wantNotice(t *testing.T, notices []*client.Message, l *letter, f *fault) {
 		*data.Subject, l.from, to.String(), f.reason, data.Identifier)
 	if got := strings.ReplaceAll(plain(t, parts.Text), "\r\n", "\n"); strings.TrimSpace(got) != strings.TrimSpace(want) {
 		t.Errorf("the text is\n%s\nwant\n%s", got, want)
+	}
+	submitted, _, err := pec.ReadHeader(pec.Bytes(l.raw), len(l.raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := cmp.Or(pec.DecodeText(submitted.Get("Reply-To")), l.from); data.ReplyTo != want {
+		t.Errorf("the notice states the reply address %q, want %q", data.ReplyTo, want)
 	}
 	if len(data.Recipients) != len(l.to) {
 		t.Errorf("the notice lists %v, the envelope had %v", data.Recipients, l.to)

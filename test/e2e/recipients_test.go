@@ -82,6 +82,7 @@ func TestEnvelopeHeader(t *testing.T) {
 	for name, reply := range map[string]string{
 		"with Reply-To":    "Reply-To: =?utf-8?Q?Anna_=C3=A8?=\r\n <" + env.Users("ALFA")[2].Address + ">,\r\n\t" + gino,
 		"without Reply-To": "X-Other: x",
+		"empty Reply-To":   "Reply-To: ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := write(t, mario.Address, []string{bruno}, []string{"\"Gino (G)\"\r\n\t <" + gino + ">"}, reply, "Received: from a by b; now", "Sender: "+mario.Address)
@@ -92,13 +93,16 @@ func TestEnvelopeHeader(t *testing.T) {
 				env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge},
 			})
 			wantReply := " " + mario.Address
-			if value, found := strings.CutPrefix(reply, "Reply-To:"); found {
+			if value, found := strings.CutPrefix(reply, "Reply-To:"); found && value != " " {
 				wantReply = value
 			}
 			for _, address := range []string{bruno, gino} {
 				h := found[address][0].Header
 				wantNoPrivateHeader(t, found[address][0])
 				_, data := sealed(t, found[address][0])
+				if want := pec.DecodeText(wantReply); data.ReplyTo != want {
+					t.Errorf("the data for %s state the reply address %q, want %q", address, data.ReplyTo, want)
+				}
 				for field, want := range map[string]string{
 					"Reply-To": wantReply, "To": " " + bruno, "Cc": " \"Gino (G)\"\r\n\t <" + gino + ">", "X-Trasporto": " posta-certificata",
 					"From":       " \"Per conto di: " + mario.Address + "\" <" + env["ALFA_PEC_ADDRESS"] + ">",

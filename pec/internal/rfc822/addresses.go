@@ -156,6 +156,19 @@ func inAngle(s string) string {
 	return p.outside.String()
 }
 
+// Uncommented is a value without the comments before and behind an entry in angle brackets, such as a Message-ID.
+func Uncommented(value string) string {
+	p := listParser{rest: strings.TrimSpace(value)}
+	for strings.HasPrefix(p.rest, "(") && p.comment() {
+		p.rest = strings.TrimSpace(p.rest)
+	}
+	end := strings.LastIndexByte(p.rest, '>') + 1
+	if behind := strings.TrimSpace(p.rest[end:]); end > 0 && strings.HasPrefix(behind, "(") && Uncommented(behind) == "" {
+		return p.rest[:end]
+	}
+	return p.rest
+}
+
 // tidy removes space round dots and the @ (obs-domain), and what is stray at the end.
 func tidy(s string) string {
 	s = strings.TrimRight(strings.TrimSpace(s), " \t\r\n>\\")
