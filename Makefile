@@ -1,5 +1,10 @@
 # What one types. Every target says in one line what it does; `make` lists them.
 SHELL := /bin/bash
+# cron and service managers give root no HOME, which go wants; su leaves out the folders of Postfix.
+export HOME := $(or $(HOME),$(shell getent passwd $$(id -u) | cut -d: -f6))
+export PATH := $(PATH):/usr/sbin:/sbin
+# Postfix and Dovecot need root: sudo -n where it is allowed; elsewhere the program says so.
+ROOT := $(shell [ $$(id -u) = 0 ] || ! sudo -n true 2>/dev/null || echo sudo -n)
 
 .PHONY: help
 help: ## list the targets
@@ -16,16 +21,17 @@ deps: ## the Debian packages that lab, demo and tests need, when they are missin
 .PHONY: lab
 lab: deps build ## three hosts in the background (as root); again: their state; values for sh in .lab/env
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/labctl
-	@bin/labctl up --dir .lab --bin bin/ceralacca
+	@$(ROOT) bin/labctl up --dir .lab --bin bin/ceralacca
 
 .PHONY: lab-down
 lab-down: ## end the lab; nothing of it stays
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/labctl
-	@bin/labctl down --dir .lab
+	@$(ROOT) bin/labctl down --dir .lab
 
 .PHONY: demo
 demo: deps build ## a certified exchange from end to end
-	go run ./deploy/lab/demo bin/ceralacca .demo
+	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/demo
+	@$(ROOT) bin/demo bin/ceralacca .demo
 
 .PHONY: test
 test: deps ## all tests, on real servers (as root); a summary at the end

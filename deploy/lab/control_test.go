@@ -1,7 +1,6 @@
 package lab_test
 
 import (
-	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -71,10 +70,15 @@ func TestHaltedServerStaysDownUntilResumed(t *testing.T) {
 // leftovers are the processes and the runtime folder that still name a lab.
 func leftovers(t *testing.T, runtime string) []string {
 	t.Helper()
-	var found []string
+	found := processesOf(runtime)
 	if _, err := os.Stat(runtime); err == nil {
 		found = append(found, runtime)
 	}
+	return found
+}
+
+// processesOf are the command lines that name a lab's runtime folder.
+func processesOf(runtime string) (found []string) {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range lines {
 		if raw, err := os.ReadFile(f); err == nil && strings.Contains(string(raw), runtime) {
@@ -89,7 +93,8 @@ func TestLabctl(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", labctl, "./labctl").CombinedOutput(); err != nil {
 		t.Fatalf("build labctl: %v: %s", err, out)
 	}
-	dir := filepath.Join(t.TempDir(), ".lab")
+	// A folder as users have them: its path is no argument of sh, nor of Postfix, as it stands.
+	dir := filepath.Join(t.TempDir(), "l'aboratorio di prova", ".lab")
 	ctl := func(command string) string {
 		out, err := exec.Command(labctl, command, "--dir", dir, "--bin", "").CombinedOutput()
 		if err != nil {
@@ -103,7 +108,9 @@ func TestLabctl(t *testing.T) {
 		if out := ctl("up"); !strings.Contains(out, "runs already") || !strings.Contains(out, "alfa-postfix") {
 			t.Errorf("second up: got %q, want the state", out)
 		}
-		raw, err := exec.CommandContext(context.Background(), "sh", "-c", ". "+dir+"/env && env | cat && set").Output()
+		source := exec.Command("sh", "-c", "set -a && . ./env && env")
+		source.Dir = dir
+		raw, err := source.Output()
 		if err != nil {
 			t.Fatalf("sh cannot source the env file: %v", err)
 		}
@@ -112,8 +119,15 @@ func TestLabctl(t *testing.T) {
 		if _, err := env.Fetch("GAMMA", env.Users("GAMMA")[0]); err != nil {
 			t.Error(err)
 		}
+		log := filepath.Join(dir, "log", "alfa-postfix.log")
+		if info, err := os.Stat(log); env["ALFA_POSTFIX_LOG"] != log || err != nil || info.Size() == 0 {
+			t.Errorf("ALFA_POSTFIX_LOG: got %q, want %q with something in it: %v", env["ALFA_POSTFIX_LOG"], log, err)
+		}
 		if kill {
 			killSupervisor(t, dir)
+			eventually(t, patience, "every process of the lab has ended with its supervisor", func() bool {
+				return len(processesOf(runtime)) == 0
+			})
 		}
 		ctl("down")
 		if left := leftovers(t, runtime); len(left) > 0 {
@@ -137,5 +151,56 @@ func killSupervisor(t *testing.T, dir string) {
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A lab that was started within a program leaves its logs, and nothing that names a process or a folder that is gone.
+func TestStopLeavesTheLogsAlone(t *testing.T) {
+	dir := t.TempDir()
+	l, err := lab.Start(t.Context(), lab.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if left := leftovers(t, l.Runtime()); len(left) > 0 {
+		t.Errorf("after Stop: %v", left)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "log" {
+			t.Errorf("%s is left beside the logs", e.Name())
+		}
+	}
+}
+
+// Whoever starts a lab by sudo can read its values and the keys that it gives away, and remove what the demo saved.
+func TestHandOver(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		sudo string
+		want uint32
+	}{{"", 0}, {"64990", 64990}} {
+		t.Setenv("SUDO_UID", c.sudo)
+		if err := lab.HandOver(folder); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{folder, file} {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Sys().(*syscall.Stat_t).Uid; got != c.want {
+				t.Errorf("SUDO_UID=%q: %s belongs to %d, want %d", c.sudo, name, got, c.want)
+			}
+		}
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Env is the lab as lines NAME='value' that sh can source. Values hold no quotes.
+// Env is the lab as lines NAME='value' that sh can source. A quote in a value, as a folder's name may have one, is
+// written as sh wants it.
 func (l *Lab) Env() string {
 	var b strings.Builder
-	set := func(name string, value any) { fmt.Fprintf(&b, "%s='%v'\n", name, value) }
+	set := func(name string, value any) { fmt.Fprintf(&b, "%s=%s\n", name, quoted(value)) }
 	for _, p := range [][2]string{
 		{"LAB_CA", l.CA}, {"LAB_CA_KEY", l.CAKey}, {"LAB_CRL", l.CRL}, {"LAB_BIN", l.Bin},
 		{"DIRECTORY_P7M", l.DirectoryP7M}, {"DIRECTORY_URL", l.DirectoryURL},
@@ -29,6 +30,10 @@ func (l *Lab) Env() string {
 		h.env(func(name string, value any) { set(strings.ToUpper(h.Name)+"_"+name, value) })
 	}
 	return b.String()
+}
+
+func quoted(value any) string {
+	return "'" + strings.ReplaceAll(fmt.Sprint(value), "'", `'\''`) + "'"
 }
 
 func (h *Host) env(set func(name string, value any)) {

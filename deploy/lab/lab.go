@@ -86,7 +86,7 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
-// Stop ends every process and removes the runtime folder; logs stay in Dir.
+// Stop ends every process and removes the runtime folder; of Dir only the logs stay.
 func (l *Lab) Stop() error {
 	if l.web != nil {
 		_ = l.web.Close() // it serves nobody any more
@@ -94,7 +94,7 @@ func (l *Lab) Stop() error {
 	if l.processes != nil {
 		l.processes.Close()
 	}
-	return os.RemoveAll(l.runtime)
+	return errors.Join(os.RemoveAll(l.runtime), os.RemoveAll(l.pids()), os.RemoveAll(runtimeFile(l.options.Dir)))
 }
 
 // Processes are the lab's processes, named alfa-milter, alfa-lda, alfa-postfix,
@@ -111,6 +111,14 @@ func (l *Lab) logPath(name string) string {
 	return filepath.Join(l.options.Dir, "log", name+".log")
 }
 
+// pids is the folder of the pid files.
+func (l *Lab) pids() string { return filepath.Join(l.options.Dir, "pid") }
+
+// Gifts are the private keys that the lab gives away, so that anyone can be delta, the authorities or a client.
+func (l *Lab) Gifts() []string {
+	return []string{l.CAKey, l.ClientKey, l.DirectorySignerKey, l.RevokedKey, l.ExpiredKey, l.StrangerKey, l.Delta.Key}
+}
+
 // prepare makes everything that is on disk.
 func prepare(ctx context.Context, o Options) (*Lab, error) {
 	if !filepath.IsAbs(o.Dir) {
@@ -124,7 +132,7 @@ func prepare(ctx context.Context, o Options) (*Lab, error) {
 	if l.accounts, err = findAccounts(); err != nil {
 		return nil, err
 	}
-	if err := folders(o.Dir, filepath.Join(o.Dir, "log"), filepath.Join(o.Dir, "pid")); err != nil {
+	if err := folders(o.Dir, filepath.Join(o.Dir, "log"), l.pids()); err != nil {
 		return nil, err
 	}
 	if err := l.makeRuntime(); err != nil {
@@ -133,7 +141,7 @@ func prepare(ctx context.Context, o Options) (*Lab, error) {
 	if err := l.place(); err != nil {
 		return l, err
 	}
-	l.processes = supervise.New(filepath.Join(o.Dir, "pid"), clock.System{})
+	l.processes = supervise.New(l.pids(), clock.System{})
 	return l, l.writeAll(ctx)
 }
 
@@ -195,11 +203,11 @@ func (l *Lab) name() {
 	pair("delta", &l.Delta.Cert, &l.Delta.Key)
 	for _, h := range []*Host{l.Alfa, l.Beta} {
 		pair(h.Name, &h.Cert, &h.Key)
-		h.MilterPID = filepath.Join(l.options.Dir, "pid", h.Name+"-"+roleMilter+".pid")
-		h.LDAPID = filepath.Join(l.options.Dir, "pid", h.Name+"-"+roleAgent+".pid")
+		h.MilterPID = filepath.Join(l.pids(), h.Name+"-"+roleMilter+".pid")
+		h.LDAPID = filepath.Join(l.pids(), h.Name+"-"+roleAgent+".pid")
 	}
 	for _, h := range l.Hosts() {
-		h.DovecotPID = filepath.Join(l.options.Dir, "pid", h.Name+"-dovecot.pid")
+		h.DovecotPID = filepath.Join(l.pids(), h.Name+"-dovecot.pid")
 	}
 	l.DirectorySignerCA = l.pkiPath("directory-ca") + ".crt"
 	l.CRL = l.pkiPath("ca") + ".crl"

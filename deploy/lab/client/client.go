@@ -235,12 +235,12 @@ func OpenSSL(ctx context.Context, raw []byte, trust ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// ParseEnv reads lines NAME='value'.
+// ParseEnv reads lines NAME='value' as sh does.
 func ParseEnv(text string) Env {
 	e := Env{}
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			e[name] = strings.Trim(value, "'")
+			e[name] = strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(value, "'"), "'"), `'\''`, "'")
 		}
 	}
 	return e

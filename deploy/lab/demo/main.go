@@ -24,8 +24,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: demo BINARY FOLDER, for example: demo bin/ceralacca .demo")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	defer stop() // with SIGPIPE: nobody reads on, and the servers must end all the same
 	if err := run(ctx, os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
@@ -54,6 +54,9 @@ func run(ctx context.Context, bin, folder string) error {
 	defer func() {
 		if err := l.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "demo: stopping:", err)
+		}
+		if err := lab.HandOver(folder); err != nil {
+			fmt.Fprintln(os.Stderr, "demo:", err)
 		}
 	}()
 	s := &story{env: client.ParseEnv(l.Env()), out: os.Stdout, files: filepath.Join(folder, "messages")}

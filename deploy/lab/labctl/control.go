@@ -26,8 +26,7 @@ func (c control) path(name string) string { return filepath.Join(c.dir, name) }
 // up starts a supervisor in the background, unless one runs.
 func (c control) up() error {
 	if c.running() != 0 {
-		fmt.Printf("The lab runs already.\n\n")
-		return c.status()
+		return c.already()
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("the lab runs Postfix and Dovecot, whose masters need root: run make lab as root")
@@ -49,10 +48,28 @@ func (c control) up() error {
 			return errors.Join(fmt.Errorf("the lab did not start:\n%s", raw), c.clean())
 		case <-time.After(50 * time.Millisecond):
 		}
-		if _, err := os.Stat(c.path("env")); err == nil {
+		if exists(c.path("env")) {
 			return c.status()
 		}
 	}
+}
+
+// already prints the state of the lab that runs, when it has started: somebody may have asked for it a moment ago.
+func (c control) already() error {
+	patience, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for !exists(c.path("env")) && c.running() != 0 {
+		if (clock.System{}).Sleep(patience, 50*time.Millisecond) != nil {
+			return errors.New("the lab is starting and does not come to an end: make lab-down, then make lab")
+		}
+	}
+	fmt.Printf("The lab runs already.\n\n")
+	return c.status()
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // background starts this program again as the supervisor, in a session of its own.
@@ -90,14 +107,23 @@ func (c control) serve() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.path("env.new"), []byte(l.Env()), 0o600); err != nil {
-		return errors.Join(err, l.Stop())
-	}
-	if err := os.Rename(c.path("env.new"), c.path("env")); err != nil {
+	if err := c.publish(l); err != nil {
 		return errors.Join(err, l.Stop())
 	}
 	<-ctx.Done()
 	return l.Stop()
+}
+
+// publish writes the env file last of all: who waits for the lab waits for it. It belongs, with the keys that the lab
+// gives away, to whom sudo started this for.
+func (c control) publish(l *lab.Lab) error {
+	if err := os.WriteFile(c.path("env.new"), []byte(l.Env()), 0o600); err != nil {
+		return err
+	}
+	if err := lab.HandOver(append(l.Gifts(), c.path("env.new"))...); err != nil {
+		return err
+	}
+	return os.Rename(c.path("env.new"), c.path("env"))
 }
 
 // down ends the supervisor and removes what it leaves, also when it was killed.

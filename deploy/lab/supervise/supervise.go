@@ -35,8 +35,8 @@ type Program struct {
 }
 
 // Supervisor owns processes and writes one pid file for each into a folder. Its
-// methods are safe for concurrent use. The processes get SIGTERM when this process
-// dies, however it dies.
+// methods are safe for concurrent use. The processes end when this process dies,
+// however it dies: they get SIGTERM, and then the guard kills what is left.
 type Supervisor struct {
 	pids  string
 	clock clock.Clock
@@ -45,6 +45,7 @@ type Supervisor struct {
 
 	mu        sync.Mutex
 	processes map[string]*process
+	guard     *guard // from the first Start on
 }
 
 type process struct {
@@ -93,6 +94,12 @@ func (s *Supervisor) Start(p Program) error {
 	defer s.mu.Unlock()
 	if _, ok := s.processes[p.Name]; ok {
 		return fmt.Errorf("%s runs already", p.Name)
+	}
+	if s.guard == nil {
+		var err error
+		if s.guard, err = startGuard(s.pids); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	one := &process{program: p, ctx: ctx, cancel: cancel, ended: make(chan struct{})}
@@ -239,6 +246,9 @@ func (s *Supervisor) Close() {
 		})
 	}
 	ended.Wait()
+	if s.guard != nil {
+		s.guard.end()
+	}
 	close(s.done)
 }
 
