@@ -219,6 +219,7 @@ func TestNoStart(t *testing.T) {
 		{"a directory of somebody else", func() { copyFile(t, other, w, "igpec.p7m") }, []string{"signed by somebody else"}, "igpec.p7m"},
 		{"a directory that is none", func() { w.Write(t, "igpec.p7m", []byte("no")) }, []string{"directory"}, "igpec.p7m"},
 		{"a directory without us", func() { w.SignDirectory(t, "alfa.example", other.Signing) }, []string{"does not have our certificate"}, "igpec.p7m"},
+		{"another name", func() { rename(t, w) }, []string{"our name is", "Alfa PEC", "Posta Certificata"}, "ceralacca.toml"},
 		{"another domain", func() { w.SignDirectory(t, "beta.example", w.Signing) }, []string{"does not give us the domain alfa.example"}, "igpec.p7m"},
 	} {
 		kept, err := os.ReadFile(w.Path(test.restore))
@@ -272,6 +273,16 @@ func remove(t *testing.T, w *apptest.World, name string) {
 	if err := os.Remove(w.Path(name)); err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
+}
+
+// rename gives the provider the name that its certificate has beside that of the directory.
+func rename(t *testing.T, w *apptest.World) {
+	t.Helper()
+	text, err := os.ReadFile(w.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "ceralacca.toml", bytes.Replace(text, []byte(`name = "Alfa PEC"`), []byte(`name = "Posta Certificata"`), 1))
 }
 
 func chmod(t *testing.T, w *apptest.World, name string, mode os.FileMode) {

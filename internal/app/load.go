@@ -180,6 +180,9 @@ func (p *parts) checkSelf() error {
 	if !ok {
 		return errors.New("the directory does not have our certificate: no other provider would accept what we sign")
 	}
+	if record.Name != p.config.Provider.Name { // effects are known by the name of the directory
+		return fmt.Errorf("the directory says that our name is %q, [provider] name says %q", record.Name, p.config.Provider.Name)
+	}
 	for _, domain := range p.config.Provider.Domains {
 		if !record.Manages(domain) {
 			return fmt.Errorf("the directory does not give us the domain %s: remove it from [provider] domains, or publish it", domain)
