@@ -9,6 +9,7 @@ import (
 	"mime/quotedprintable"
 	"strings"
 
+	"github.com/ceralacca/ceralacca/internal/mediatype"
 	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
 
@@ -37,7 +38,7 @@ func ReadParts(content Source) (*Parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	media := rfc822.ParseMedia(header.Get("Content-Type"))
+	media, _ := mediatype.Parse(header.Get("Content-Type")) // it is signed: all that is asked is what it means
 	if media.Name != "multipart/mixed" || media.Params["boundary"] == "" {
 		return nil, fmt.Errorf("%w: the type is %.100q", ErrParts, media.Name)
 	}
@@ -88,10 +89,12 @@ func (p *Parts) take(child Source, first bool) error {
 
 // partName is the name of a part, wherever it stands.
 func partName(h Header) string {
-	if name := rfc822.ParseMedia(h.Get("Content-Type")).Params["name"]; name != "" {
+	media, _ := mediatype.Parse(h.Get("Content-Type")) // what cannot be read is no name of ours
+	if name := media.Params["name"]; name != "" {
 		return name
 	}
-	return rfc822.ParseMedia(h.Get("Content-Disposition")).Params["filename"]
+	disposition, _ := mediatype.Parse(h.Get("Content-Disposition"))
+	return disposition.Params["filename"]
 }
 
 func transferEncoding(h Header) string {

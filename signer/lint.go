@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ceralacca/ceralacca/internal/mediatype"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/signer/internal/multipart"
 )
@@ -29,7 +30,7 @@ func lintHeader(a *pec.Artefact) error {
 }
 
 func lintField(f pec.Field) error {
-	if !multipart.IsToken(f.Name) {
+	if !mediatype.IsToken(f.Name) {
 		return errors.New("the name is none")
 	}
 	rest := f.Value
@@ -55,7 +56,7 @@ func lintKind(a *pec.Artefact) error {
 		mine, other = other, mine
 	}
 	fields := a.Header.Values(mine)
-	if a.Kind == pec.KindNone || len(fields) != 1 || multipart.Unfold(fields[0].Value) != string(a.Kind) {
+	if a.Kind == pec.KindNone || len(fields) != 1 || mediatype.Unfold(fields[0].Value) != string(a.Kind) {
 		return fmt.Errorf("field %s does not say %q once", mine, a.Kind)
 	}
 	if a.Header.Has(other) {
@@ -66,7 +67,7 @@ func lintKind(a *pec.Artefact) error {
 
 // lintContentType: the signature is detached, and readers can find it. [C001] [C256]
 func lintContentType(a *pec.Artefact) error {
-	m, err := multipart.ParseMediaType(a.Header.Values("Content-Type")[0].Value)
+	m, err := mediatype.Parse(a.Header.Values("Content-Type")[0].Value)
 	if err != nil {
 		return fmt.Errorf("field Content-Type: %w", err)
 	}

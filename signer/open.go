@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ceralacca/ceralacca/internal/mediatype"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/signer/internal/multipart"
 )
@@ -75,7 +76,7 @@ func signedBoundary(header pec.Header) (string, error) {
 	fields := header.Values("Content-Type")
 	signed := false
 	for _, f := range fields {
-		signed = signed || multipart.MediaTypeName(f.Value) == "multipart/signed"
+		signed = signed || mediatype.Name(f.Value) == "multipart/signed"
 	}
 	if !signed {
 		return "", ErrNotSigned
@@ -86,7 +87,7 @@ func signedBoundary(header pec.Header) (string, error) {
 	if err := checkIdentity(header); err != nil {
 		return "", err
 	}
-	m, err := multipart.ParseMediaType(fields[0].Value)
+	m, err := mediatype.Parse(fields[0].Value)
 	if err != nil {
 		return "", fmt.Errorf("%w: Content-Type: %w", ErrMalformed, err)
 	}
@@ -106,7 +107,7 @@ func checkIdentity(header pec.Header) error {
 		return fmt.Errorf("%w: more than one Content-Transfer-Encoding", ErrMalformed)
 	}
 	for _, f := range fields {
-		switch encoding := strings.ToLower(multipart.Unfold(f.Value)); encoding {
+		switch encoding := strings.ToLower(mediatype.Unfold(f.Value)); encoding {
 		case "7bit", "8bit", "binary":
 		default:
 			return fmt.Errorf("%w: a multipart in encoding %q", ErrMalformed, encoding)
@@ -158,10 +159,10 @@ func readSignature(part pec.Source) ([]byte, error) {
 		return nil, err
 	}
 	types, encodings := header.Values("Content-Type"), header.Values("Content-Transfer-Encoding")
-	if len(types) != 1 || !isSignatureType(multipart.MediaTypeName(types[0].Value)) {
+	if len(types) != 1 || !isSignatureType(mediatype.Name(types[0].Value)) {
 		return nil, fmt.Errorf("%w: the second part is not one signature", ErrMalformed)
 	}
-	if len(encodings) != 1 || !strings.EqualFold(multipart.Unfold(encodings[0].Value), "base64") {
+	if len(encodings) != 1 || !strings.EqualFold(mediatype.Unfold(encodings[0].Value), "base64") {
 		return nil, fmt.Errorf("%w: the signature is not in base64", ErrMalformed)
 	}
 	text := make([]byte, part.Size()-body)

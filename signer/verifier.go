@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ceralacca/ceralacca/internal/mediatype"
 	"github.com/ceralacca/ceralacca/pec"
-	"github.com/ceralacca/ceralacca/signer/internal/multipart"
 )
 
 // Directory finds providers. It is safe for concurrent use and immutable.
@@ -168,7 +168,7 @@ func headerKind(header pec.Header) (pec.Kind, error) {
 	if len(fields) != 1 {
 		return pec.KindNone, fmt.Errorf("%d of %s and %s, not one", len(fields), pec.FieldReceipt, pec.FieldTransport)
 	}
-	kind := pec.Kind(strings.ToLower(multipart.Unfold(fields[0].Value)))
+	kind := pec.Kind(strings.ToLower(mediatype.Unfold(fields[0].Value)))
 	if envelope := kind == pec.KindTransport || kind == pec.KindAnomaly; envelope != (len(transport) == 1) {
 		return pec.KindNone, fmt.Errorf("%s in the wrong field", kind)
 	}
@@ -204,7 +204,7 @@ func agrees(header pec.Header, name, want string) error {
 	}
 	got := ""
 	if len(fields) == 1 {
-		got = multipart.Unfold(fields[0].Value)
+		got = mediatype.Unfold(fields[0].Value)
 	}
 	if got != strings.TrimSpace(want) {
 		return problemf(pec.ProblemMalformed, "header: %s is %q, the certification data say %q", name, got, want)

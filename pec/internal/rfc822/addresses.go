@@ -1,6 +1,10 @@
 package rfc822
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/ceralacca/ceralacca/internal/mediatype"
+)
 
 // Addresses finds the entries of the value of a field such as To or From (RFC 5322): without names, comments, groups,
 // folding, quotes that a local part does not need, routes, and spaces round the dots and the @. Only what mailers take
@@ -77,7 +81,7 @@ func (p *listParser) quoted() bool {
 	if p.noQuote {
 		return false
 	}
-	content, n := unquote(p.rest)
+	content, n := mediatype.Unquote(p.rest)
 	if n == 0 {
 		p.noQuote = true
 		return false
@@ -87,24 +91,6 @@ func (p *listParser) quoted() bool {
 		p.outside.WriteString(content)
 	}
 	return true
-}
-
-// unquote reads the quoted string at the beginning of s, and says how many bytes it takes: 0 when it does not end.
-func unquote(s string) (content string, n int) {
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			if i++; i < len(s) {
-				b.WriteByte(s[i])
-			}
-		case '"':
-			return b.String(), i + 1
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", 0
 }
 
 // bracket takes <…>; the last one of an entry counts, as in "a@x.it <b@x.it>". Without an end it reaches to the comma.

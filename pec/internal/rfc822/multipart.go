@@ -6,50 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
-
-// Media is a field such as Content-Type, taken apart.
-type Media struct {
-	Name   string            // in lower case
-	Params map[string]string // by name in lower case; of repeated ones the first
-}
-
-// ParseMedia reads the value of Content-Type or Content-Disposition. QUIRK: values with special characters that should
-// be quoted, stray semicolons and parameters without a value occur; what cannot be read is passed over.
-func ParseMedia(value string) Media {
-	name, rest, _ := strings.Cut(value, ";")
-	m := Media{Name: strings.ToLower(strings.TrimSpace(name)), Params: map[string]string{}}
-	for rest != "" {
-		end := strings.IndexAny(rest, "=;")
-		if end < 0 {
-			break
-		}
-		key, separator := strings.ToLower(strings.TrimSpace(rest[:end])), rest[end]
-		rest = rest[end+1:]
-		if separator == ';' {
-			continue
-		}
-		var param string
-		param, rest = mediaValue(strings.TrimLeft(rest, " \t"))
-		if _, seen := m.Params[key]; !seen && key != "" {
-			m.Params[key] = param
-		}
-	}
-	return m
-}
-
-// mediaValue reads a value and what follows the semicolon after it.
-func mediaValue(s string) (value, rest string) {
-	if strings.HasPrefix(s, `"`) {
-		if content, n := unquote(s); n > 0 {
-			_, rest, _ = strings.Cut(s[n:], ";")
-			return content, rest
-		}
-	}
-	value, rest, _ = strings.Cut(s, ";")
-	return strings.TrimSpace(value), rest
-}
 
 // Range is a piece of a body, in bytes.
 type Range struct{ Offset, Length int64 }

@@ -1,3 +1,3 @@
-// Package multipart reads Content-Type values and finds the delimiter lines of a multipart in a stream. It refuses
-// what two readers could read in two ways, and does not decode anything.
+// Package multipart finds the delimiter lines of a multipart in a stream. It refuses what two readers could read in two
+// ways, and does not decode anything.
 package multipart

@@ -6,6 +6,17 @@ import (
 	"strings"
 )
 
+// maxBoundary is the length, in bytes, that RFC 2046 allows.
+const maxBoundary = 70
+
+// ValidBoundary holds a boundary to RFC 2046 section 5.1.1: 1 to 70 characters that need no escape, no space last.
+func ValidBoundary(b string) bool {
+	return b != "" && len(b) <= maxBoundary && b[len(b)-1] != ' ' && !strings.ContainsFunc(b, func(r rune) bool {
+		letter := r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
+		return !letter && !strings.ContainsRune(`'()+_,-./:=? `, r)
+	})
+}
+
 // Delimiter is a line that separates the parts of a multipart.
 type Delimiter struct {
 	Start, End int64 // offsets of its first byte, and of the byte after its line end
