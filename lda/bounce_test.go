@@ -84,16 +84,34 @@ func TestBounceOfAnOrdinaryRecipientSaysWhy(t *testing.T) {
 	w := newWorld(t)
 	r := w.submitted()
 	w.presentAt(w.config.Agent.DSNSocket, w.sample("05-ordinary-and-certified", r.ID), "<>", []string{mario})
+	told := 0
 	for _, text := range w.dovecot.Messages(mario) {
 		if !bytes.Contains(text, []byte("X-Trasporto: errore")) {
 			continue
 		}
+		told++
 		for _, want := range []string{"carlo@ordinario.example: indirizzo non valido", "MAILER-DAEMON@mx.alfa.example"} {
 			if !strings.Contains(strings.ReplaceAll(string(crlf(text)), "=\r\n", ""), want) {
 				t.Errorf("the anomaly envelope does not say %q:\n%s", want, text)
 			}
 		}
 	}
+	if told != 1 {
+		t.Errorf("the sender has %d anomaly envelopes, want 1", told)
+	}
+}
+
+// The envelope id alone is no proof: it stands in what others see, too.
+func TestBounceIsFromTheNullSender(t *testing.T) {
+	conformance.Covers(t, "C101")
+	w := newWorld(t)
+	r := w.submitted()
+	for _, sender := range []string{"<" + luigi + ">", "<MAILER-DAEMON@mx.alfa.example>"} {
+		got := w.presentAt(w.config.Agent.DSNSocket, w.sample("01-refused", r.ID), sender, []string{mario})
+		same(t, "answer to "+sender, got, []string{"550 5.7.1"})
+	}
+	same(t, "mario", w.in(mario), []string{"accettazione"})
+	w.alarmed("turned away")
 }
 
 func TestBounceWithItsEnvelopeIDInMail(t *testing.T) {

@@ -2,11 +2,16 @@ package lda
 
 import (
 	"bytes"
+	"net/mail"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/signer"
 )
@@ -38,6 +43,73 @@ func TestSubmissionToAnotherProvider(t *testing.T) {
 	// Presented again, nothing happens again.
 	same(t, "answers again", w.present(text, mario, "accettazione"+internal), []string{"250 2.0.0"})
 	same(t, "sender's mailbox again", w.in(mario), []string{"accettazione"})
+}
+
+// A notice bears one instant in Date and signature, that of its transaction, also when it is made much later.
+func TestNoticesBearTheInstantOfTheirTransaction(t *testing.T) {
+	conformance.Covers(t, "C069", "C186")
+	w := newWorld(t)
+	at := w.clock.Now().Add(-time.Hour).Truncate(time.Second)
+	text, _, _ := w.submission(&message{from: mario, to: []string{anna}, at: at})
+	same(t, "answers", w.present(text, mario, "accettazione"+internal), []string{"250 2.0.0"})
+	received := w.dovecot.Messages(mario)
+	if len(received) != 1 {
+		t.Fatalf("the sender has %d messages, want 1", len(received))
+	}
+	acceptance := must(signer.Open(pec.Bytes(crlf(received[0]))))(t)
+	date, err := mail.ParseDate(acceptance.Header.Get("Date"))
+	if err != nil || !date.Equal(at) || !acceptance.SigningTime.Equal(at) {
+		t.Errorf("Date is %v (%v), signed at %v, want %v", date, err, acceptance.SigningTime, at)
+	}
+}
+
+// A notice repeats what the envelope certifies, whatever it says of it.
+func TestNoticesRepeatTheDataOfTheEnvelope(t *testing.T) {
+	conformance.Covers(t, "C201")
+	w := newWorld(t)
+	text, r, sealed := w.submission(&message{from: mario, to: []string{luigi, carlo}})
+	same(t, "answers", w.present(text, mario, "accettazione"+internal, luigi), []string{"250 2.0.0", "250 2.0.0"})
+	envelope := w.certData(sealed)
+	received := w.dovecot.Messages(mario)
+	if len(received) != 2 {
+		t.Fatalf("the sender has %d messages, want 2", len(received))
+	}
+	for _, notice := range received {
+		got := w.certData(crlf(notice))
+		want := *envelope
+		want.Kind, want.Time, want.Receipt, want.Delivery, want.Provider = got.Kind, got.Time, got.Receipt, got.Delivery, w.alfa.provider.Name
+		if diff := cmp.Diff(&want, got, cmp.AllowUnexported(pec.Address{})); diff != "" || got.Identifier != r.Identifier {
+			t.Errorf("%s (-envelope +notice):\n%s", got.Kind, diff)
+		}
+	}
+}
+
+// certData are the certification data of a sealed message.
+func (w *world) certData(sealed []byte) *pec.CertData {
+	w.t.Helper()
+	parts := must(pec.ReadParts(must(signer.Open(pec.Bytes(sealed)))(w.t).Content))(w.t)
+	return must(pec.ParseCertData(parts.CertData))(w.t)
+}
+
+// What the provider says about a message goes to its sender, whatever Reply-To asks.
+func TestNoNoticeGoesToReplyTo(t *testing.T) {
+	conformance.Covers(t, "C009", "C010")
+	w := newWorld(t)
+	text, r, _ := w.submission(&message{from: mario, to: []string{anna}, header: "Reply-To: " + luigi + "\r\n"})
+	same(t, "acceptance", w.present(text, mario, "accettazione"+internal), []string{"250 2.0.0"})
+	bounce := w.presentAt(w.config.Agent.DSNSocket, w.sample("01-refused", r.ID), "<>", []string{mario})
+	same(t, "bounce", bounce, []string{"250 2.0.0"})
+
+	faulty := []byte("From: " + mario + "\r\nReply-To: " + luigi + "\r\nSubject: Prova\r\n\r\nciao\r\n")
+	refused := w.queued(&transaction.Record{
+		Point: transaction.PointSubmission, Verdict: transaction.VerdictRefused, ID: newID(), Reason: "to",
+		Detail: "campo To assente", Identifier: "0123456789abcdef0123456789abcdef@alfa.example",
+		Instant: w.clock.Now(), Sender: addr(t, mario), Recipients: addrs(t, anna), Subject: "Prova", HasSubject: true,
+	}, faulty)
+	same(t, "refusal", w.present(refused, mario, "rifiuto"+internal), []string{"250 2.0.0"})
+
+	same(t, "sender", w.in(mario), []string{"accettazione", "errore-consegna " + anna + " 5.1.1", "non-accettazione campo"})
+	same(t, "Reply-To", w.in(luigi), []string{})
 }
 
 func TestSubmissionWithinTheProvider(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -311,6 +313,32 @@ func TestParseCertDataRefuses(t *testing.T) {
 	} {
 		if c, err := ParseCertData([]byte(variant)); !errors.Is(err, ErrCertData) {
 			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+	}
+}
+
+// Any two neighbours that change places make another document than the DTD allows, unless they are of one name.
+func TestParseCertDataKeepsTheOrderOfTheDTD(t *testing.T) {
+	conformance.Covers(t, "C201", "C202")
+	element := regexp.MustCompile(`^ +<([a-z-]+)( [^>]*)?>.*</([a-z-]+)>$`)
+	for kind, least := range map[Kind]int{KindTransport: 6, KindDelivery: 7, KindNonDelivery: 7, KindTakeCharge: 6} {
+		document := encoded(t, certData(t, kind))
+		lines := strings.Split(document, "\n")
+		swapped := 0
+		for i := range len(lines) - 1 {
+			this, next := element.FindStringSubmatch(lines[i]), element.FindStringSubmatch(lines[i+1])
+			if this == nil || next == nil || this[1] == next[1] {
+				continue
+			}
+			swapped++
+			other := slices.Clone(lines)
+			other[i], other[i+1] = other[i+1], other[i]
+			if c, err := ParseCertData([]byte(strings.Join(other, "\n"))); !errors.Is(err, ErrCertData) {
+				t.Errorf("%s, %s before %s: %+v, %v", kind, next[1], this[1], c, err)
+			}
+		}
+		if swapped < least {
+			t.Errorf("%s: only %d neighbours changed places, want %d:\n%s", kind, swapped, least, document)
 		}
 	}
 }

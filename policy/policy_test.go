@@ -186,7 +186,14 @@ func TestJudgeIncoming(t *testing.T) {
 		{"not among the recipients", to("luigi@alfa.example"), OutcomeAnomaly, pec.ProblemRouting},
 		{"among them as ordinary", to("x@alfa.example"), OutcomeAnomaly, pec.ProblemRouting},
 		{"a provider that does not manage the sender", func(in *Incoming) { in.Verification.Provider = &pec.ProviderRecord{Name: "Delta"} }, OutcomeAnomaly, pec.ProblemRouting},
-		{"our own, from the network", func(in *Incoming) { in.Verification.Provider = self }, OutcomeAnomaly, pec.ProblemRouting},
+		{"our own, from the network", func(in *Incoming) {
+			in.Verification.Provider, in.Sender = self, address(t, "luigi@alfa.example")
+			in.Verification.Data.Sender = in.Sender
+		}, OutcomeAnomaly, pec.ProblemRouting},
+		{"our own receipt, from the network", func(in *Incoming) {
+			notice(pec.KindDelivery, self, "luigi@alfa.example", "mario@alfa.example")(in)
+			in.Verification.Data.Recipients[0].Address = address(t, "luigi@alfa.example")
+		}, OutcomeAnomaly, pec.ProblemRouting},
 		{"signed and wrong, to the service mailbox", func(in *Incoming) { to("ricevute@alfa.example")(in); in.Verification.Problem = pec.ProblemRevoked }, OutcomeKept, pec.ProblemRevoked},
 		{"delivery receipt", notice(pec.KindDelivery, other, "anna@beta.example", "mario@alfa.example"), OutcomeNotification, ""},
 		{"non-delivery", notice(pec.KindNonDelivery, other, "anna@beta.example", "mario@alfa.example"), OutcomeNotification, ""},

@@ -302,6 +302,33 @@ func TestAlteredHeader(t *testing.T) {
 	}
 }
 
+// A field that is there twice lets each reader choose one.
+func TestFieldsThatMayStandOnce(t *testing.T) {
+	conformance.Covers(t, "C114")
+	w := newWorld(t)
+	for kind, names := range map[pec.Kind][]string{
+		pec.KindTransport: {"From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", "X-Trasporto", "X-Riferimento-Message-ID"},
+		pec.KindDelivery:  {"From", "To", "Subject", "Date", "Message-ID", "X-Ricevuta", "X-Riferimento-Message-ID"},
+	} {
+		message := w.alfa.message(t, kind)
+		header, body, _ := bytes.Cut(message, []byte("\r\n\r\n"))
+		fields, _, err := pec.ReadHeader(pec.Bytes(message), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !fields.Has(name) {
+				t.Errorf("%s has no %s to be repeated", kind, name)
+			}
+			field := []byte(name + ":" + fields.Values(name)[0].Value)
+			twice := bytes.Join([][]byte{header, field, nil, body}, []byte("\r\n"))
+			if said := detail(report(t, w.everything(), twice), CheckHeaders); !strings.Contains(said, name+" is there 2 times") {
+				t.Errorf("%s twice in %s: headers says %q", name, kind, said)
+			}
+		}
+	}
+}
+
 func TestBareLineFeeds(t *testing.T) {
 	w := newWorld(t)
 	bare := bytes.ReplaceAll(w.beta.message(t, pec.KindDelivery), []byte("\r\n"), []byte("\n"))

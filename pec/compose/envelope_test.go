@@ -107,6 +107,12 @@ func TestTransportCarriesTheOriginal(t *testing.T) {
 			"A: b\r\nmessage-id:\r\n\t<1@client>\r\nC:d\r\n  e\r\n",
 			"A: b\r\nmessage-id: " + id + "\r\nC:d\r\n  e\r\nX-Riferimento-Message-ID: <1@client>\r\n",
 		},
+		"every other field stays": {
+			"Return-Path: <a@x.it>\r\nReceived: a\r\nX-Mailer: b\r\nX-Ricevuta: c\r\nX-Trasporto: d\r\nX-TipoRicevuta: breve\r\nSender: e@x.it\r\n" +
+				"DKIM-Signature: f\r\nBcc:\r\nReceived: g\r\nMessage-ID: <1@client>\r\n",
+			"Return-Path: <a@x.it>\r\nReceived: a\r\nX-Mailer: b\r\nX-Ricevuta: c\r\nX-Trasporto: d\r\nX-TipoRicevuta: breve\r\nSender: e@x.it\r\n" +
+				"DKIM-Signature: f\r\nBcc:\r\nReceived: g\r\nMessage-ID: " + id + "\r\nX-Riferimento-Message-ID: <1@client>\r\n",
+		},
 		"none":            {"A: b\r\n", "A: b\r\nMessage-ID: " + id + "\r\n"},
 		"empty":           {"Message-ID: \r\nA: b\r\n", "Message-ID: " + id + "\r\nA: b\r\n"},
 		"twice":           {"Message-ID: <1@client>\r\nMessage-ID: <2@client>\r\n", "Message-ID: " + id + "\r\nX-Riferimento-Message-ID: <1@client>\r\n"},

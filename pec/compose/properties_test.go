@@ -49,6 +49,13 @@ func TestHeaderOfEverything(t *testing.T) {
 		if m.Header.Get(mine) != string(a.Kind) || a.Header.Has(other) {
 			t.Errorf("%s: the header does not say %s", name, a.Kind)
 		}
+		reference := "<1@client>"
+		if a.Kind == pec.KindAnomaly || name == "acceptance-bare" { // nothing to refer to
+			reference = ""
+		}
+		if got := m.Header.Get(pec.FieldReference); got != reference {
+			t.Errorf("%s: %s is %q, want %q", name, pec.FieldReference, got, reference)
+		}
 		if got, want := m.Header.Get(pec.FieldSecurity), strings.Contains(name, "-virus"); (got == "errore") != want {
 			t.Errorf("%s: %s is %q", name, pec.FieldSecurity, got)
 		}
