@@ -36,6 +36,9 @@ func (s *submission) mail(addr string, params []string) error {
 	if s.login == "" { // [C023]
 		return refuse(pec.ErrorUnauthenticated, "no login")
 	}
+	if strings.HasPrefix(addr, "@") {
+		return refuse(pec.ErrorPath, "sender with a source route %.200q", addr)
+	}
 	a, err := pec.ParseAddress(addr)
 	if err != nil || a.IsZero() || !s.owns(a) {
 		return refuse(pec.ErrorSender, "sender %.200q", addr)

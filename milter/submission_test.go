@@ -118,7 +118,7 @@ func TestSubmissionRefusedInSession(t *testing.T) {
 		{"mario@alfa.example", "<>", "553 5.7.1 "},
 		{"mario@alfa.example", "<mario@beta.example>", "553 5.7.1 "}, // given by the map, but not ours to certify
 		{"mario", "<mario@alfa.example>", "553 5.7.1 "},
-		{"mario@alfa.example", "<@relay.example:mario@alfa.example>", "553 5.7.1 "},
+		{"mario@alfa.example", "<@relay.example:mario@alfa.example>", "501 5.1.3 "},
 		{"mario@alfa.example", "<mario@alfa.example> SIZE=150000001", "552 5.3.4 "},
 		{"mario@alfa.example", "<mario@alfa.example> SIZE=150000000", "250 "},
 		{"mario@alfa.example", "<info@alfa.example>", "250 "},

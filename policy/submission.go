@@ -94,6 +94,12 @@ func checkForm(s *Submission, f *faults) {
 			f.add(pec.FaultSyntax, "Date")
 		}
 	}
+	for _, name := range [...]string{"Sender", "Reply-To"} {
+		value := s.Header.Get(name)
+		if _, err := pec.ParseAddressList(value); err != nil && !strings.Contains(value, "@") { // forms that we do not write may be right
+			f.add(pec.FaultSyntax, name)
+		}
+	}
 	if len(s.Header.Values("Message-ID")) > 0 && !validMessageID(s.Header.MessageID()) {
 		f.add(pec.FaultSyntax, "Message-ID")
 	}

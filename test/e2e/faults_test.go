@@ -61,6 +61,7 @@ func faults() []fault {
 		{name: "8 bit in the header", header: head + "X-Town: Citt\xc3\xa0\r\n", reason: "caratteri non ammessi nel campo X-Town"},
 		{name: "wrong Date", header: changedHead("Date: Sun, 22 Nov 2026", "Date: yesterday"), reason: "campo Date non valido"},
 		{name: "empty Date", header: changedHead("Date: Sun, 22 Nov 2026 12:00:00 +0100", "Date:"), reason: "campo Date non valido"},
+		{name: "Reply-To without an address", header: head + "Reply-To: segreteria\r\n", reason: "campo Reply-To non valido"},
 		{name: "many fields", header: head + strings.Repeat("X-More: x\r\n", 1000), reason: "più di 1000 campi nell'intestazione"},
 		{name: "Reply-To in encoded words", header: head + "Reply-To: =?utf-8?Q?Segr=C3=A8?=\r\n <x@y.example>\r\nBcc: x@y.example\r\n",
 			reason: "campo Bcc non ammesso: i destinatari in copia nascosta non sono previsti"},

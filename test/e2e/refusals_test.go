@@ -59,6 +59,9 @@ func TestRefusedInSession(t *testing.T) {
 		{"<" + bruno + ">", "553 5.7.1"},
 		{"<" + env["ALFA_PEC_ADDRESS"] + ">", "553 5.7.1"},
 		{"<olga@" + env["ALFA_ORDINARY_DOMAIN"] + ">", "553 5.7.1"},
+		{"<@relay.example:" + alfa[0].Address + ">", "501 5.1.3"},
+		{"<\"mario\"@" + env["ALFA_DOMAIN"] + ">", "553 5.7.1"},
+		{"<mario+altro@" + env["ALFA_DOMAIN"] + ">", "553 5.7.1"},
 		{"<" + alfa[0].Address + "> SIZE=157286401", "552 5.3.4"},
 	} {
 		if got := d.say("MAIL FROM:%s", test.mail); got != test.want {
