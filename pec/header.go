@@ -70,7 +70,7 @@ func parseField(raw []byte) (Field, error) {
 	name, value, found := strings.Cut(string(raw), ":")
 	f := Field{Name: name, Value: value}
 	if !found || !isFieldName(f.name()) {
-		return Field{}, fmt.Errorf("%w: a line is no field", ErrHeader)
+		return Field{}, fmt.Errorf("%w: %.60q is no field", ErrHeader, raw)
 	}
 	return f, nil
 }

@@ -83,7 +83,7 @@ func (p parts) assemble(b boundaries) ([]pec.Source, error) {
 
 // text writes the readable part, twice. [C189] [C191] [C192] [C193]
 func (a *assembler) text(text, boundary string) error {
-	a.lines(`Content-Type: multipart/alternative; boundary="`+boundary+`"`, "")
+	a.lines("Content-Type: multipart/alternative;", ` boundary="`+boundary+`"`, "")
 	for _, form := range []struct{ subtype, text string }{{"plain", text}, {"html", texts.HTML(text)}} {
 		a.lines("--" + boundary)
 		if err := a.quotedPrintable(form.subtype, form.text, charsetOf(text)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,7 +200,7 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 	conformance.Covers(t, "C194", "C195")
 	for _, subject := range []string{
 		`<script>alert(1)</script><img src="http://x">`, "a\r\nBcc: victim@x.it\r\n\r\nbody", `"` + "\nIdentificativo messaggio: falso",
-		"</oggetto><oggetto>", "{{.Sender}}", strings.Repeat("x", 70_000), strings.Repeat("è ", 20_000), "\x00\u2028\u2029\x85",
+		"</oggetto><oggetto>", "{{.Sender}}", strings.Repeat("x", 70_000), strings.Repeat("è ", 20_000), "\x00\u2028\u2029\x85", "\uFFFE x \uFFFF",
 	} {
 		n := notification(t, pec.KindAcceptance)
 		n.Data.Subject = &subject
@@ -225,7 +226,20 @@ func TestSubjectStaysInItsPlace(t *testing.T) {
 		if c, err := pec.ParseCertData(parts.CertData); err != nil || *c.Subject != rfc822.OneLine(subject) {
 			t.Errorf("%.60q: %v", subject, err)
 		}
+		got, want := strings.Fields(pec.DecodeText(a.Header.Get("Subject"))), strings.Fields("ACCETTAZIONE: "+*parsed(t, parts).Subject)
+		if !slices.Equal(got, want) {
+			t.Errorf("Subject is %.60q, the certification data say %.60q", got, want)
+		}
 	}
+}
+
+func parsed(t *testing.T, p *pec.Parts) *pec.CertData {
+	t.Helper()
+	c, err := pec.ParseCertData(p.CertData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestOneInstant(t *testing.T) {

@@ -37,11 +37,15 @@ func Unfold(value string) string {
 	return strings.TrimSpace(lineEnds.Replace(value))
 }
 
-// OneLine makes control and line-breaking characters spaces, and invalid bytes U+FFFD.
+// OneLine makes control and line-breaking characters spaces, and U+FFFD of invalid bytes and of the two characters that
+// XML cannot hold: what we write says the same in a header, a text and certification data.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		switch {
+		case unicode.IsControl(r) || r == '\u2028' || r == '\u2029':
 			return ' '
+		case r == '\uFFFE' || r == '\uFFFF':
+			return unicode.ReplacementChar
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
