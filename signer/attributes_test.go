@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/asn1"
@@ -73,8 +74,34 @@ func TestSignedAttributesThatCount(t *testing.T) {
 		{"a time before the certificate", []attribute{kind, digest, value(t, oidSigningTime, now.UTC().AddDate(-2, 0, 0))}, ErrExpired},
 	} {
 		message := newFixture(testContent, signAttributes(t, p, c.set)).String()
-		if _, err := Open(pec.Bytes([]byte(message))); !errors.Is(err, c.want) {
+		m, err := Open(pec.Bytes([]byte(message)))
+		if !errors.Is(err, c.want) {
 			t.Errorf("Open of a signature with attributes: %s = %v, want %v", c.name, err, c.want)
+		}
+		if want := c.want == nil || c.want == ErrExpired; (m != nil) != want {
+			t.Errorf("Open of a signature with attributes: %s returns a message: %v, want %v", c.name, m != nil, want)
+		}
+	}
+}
+
+// A date that is wrong does not hide that the content is, and the dates of the certificate stay what they are.
+func TestOutsideOfItsDatesAndOfOtherContent(t *testing.T) {
+	conformance.Covers(t, "C109", "C110")
+	p := newParty(t)
+	digest := sha256.Sum256([]byte(testContent))
+	late := []attribute{value(t, oidContentType, oidData), value(t, oidMessageDigest, digest[:]), value(t, oidSigningTime, now.UTC().AddDate(2, 0, 0))}
+	cms := signAttributes(t, p, late)
+	m, err := Open(pec.Bytes([]byte(newFixture(testContent, cms).String())))
+	if m == nil || !errors.Is(err, ErrSignature) || !m.Signer.NotAfter.Equal(p.cert.NotAfter) || !m.Signer.NotBefore.Equal(p.cert.NotBefore) {
+		t.Fatalf("Open of a late signature = %v, %v", m, err)
+	}
+	flipped := bytes.Clone(cms)
+	flipped[len(flipped)-1] ^= 1
+	for name, message := range map[string]string{
+		"other content": newFixture(testContent+"x", cms).String(), "a bit of the signature changed": newFixture(testContent, flipped).String(),
+	} {
+		if m, err := Open(pec.Bytes([]byte(message))); m != nil || !errors.Is(err, ErrSignature) || errors.Is(err, ErrExpired) {
+			t.Errorf("Open of a late signature of %s = %v, %v", name, m, err)
 		}
 	}
 }

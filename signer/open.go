@@ -24,7 +24,8 @@ const (
 // that it returns read from src, which MUST stay open and unchanged.
 //
 // Errors are [ErrNotSigned], [ErrMalformed] and [ErrSignature], and any other is a failure to read src, which is
-// temporary. Whether the signer is anyone is for a [Verifier]. Lines end with CRLF: a message that was saved with
+// temporary. The message is nil with all of them but one: an [ErrSignature] that is an [ErrExpired] says that the
+// signature is one of the content, made outside of the dates of its certificate. Whether the signer is anyone is for a [Verifier]. Lines end with CRLF: a message that was saved with
 // bare LF is malformed. [C104] [C109]
 func Open(src pec.Source) (*pec.SignedMessage, error) {
 	header, body, err := readHeader(src, maxHeader)
@@ -49,13 +50,13 @@ func Open(src pec.Source) (*pec.SignedMessage, error) {
 		}
 		return digestSource(split.content, h)
 	})
-	if err != nil {
+	if o == nil {
 		return nil, err
 	}
 	return &pec.SignedMessage{
 		Header: header, Content: split.content, Digest: split.digest, CMS: cms,
 		Signer: o.signer, Certificates: o.certificates, SigningTime: o.signingTime,
-	}, nil
+	}, err
 }
 
 // readHeader tells a header that cannot be read from bytes that cannot be had.

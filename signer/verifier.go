@@ -69,14 +69,16 @@ func problemf(p pec.Problem, format string, args ...any) error {
 	return &problem{p, fmt.Errorf(format, args...)}
 }
 
-func (v *Verifier) openStep(found *pec.Verification, src pec.Source) (err error) {
-	found.Message, err = Open(src)
+func (v *Verifier) openStep(found *pec.Verification, src pec.Source) error {
+	message, err := Open(src)
 	if broken, ok := errors.AsType[*unverified](err); ok && broken.signer != nil {
 		if err := v.origin(found, broken.signer); err != nil {
 			return err
 		}
 	}
 	switch {
+	case err == nil:
+		found.Message = message
 	case errors.Is(err, ErrNotSigned):
 		return &problem{pec.ProblemNoSignature, err}
 	case errors.Is(err, ErrMalformed):

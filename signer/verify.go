@@ -2,6 +2,7 @@ package signer
 
 import (
 	"crypto"
+	"crypto/rsa"
 	_ "crypto/sha1" // senders of before 2026 use it [C256]
 	_ "crypto/sha512"
 	"crypto/x509"
@@ -64,7 +65,8 @@ type opened struct {
 }
 
 // openCMS verifies a SignedData in DER or BER of at most limit bytes that has exactly one signer. For a detached one
-// digestOf gives the digest of the content; nil means that the content must be within. [C109] [C257]
+// digestOf gives the digest of the content; nil means that the content must be within. With ErrExpired it returns what it
+// opened: the signature is one of the content. [C109] [C257]
 func openCMS(encoded []byte, limit int, digestOf func(crypto.Hash) ([]byte, error)) (*opened, error) {
 	der, err := ber.ToDER(encoded, limit)
 	if err != nil {
@@ -102,10 +104,10 @@ func verifyCMS(parsed *pkcs7.PKCS7, digestOf func(crypto.Hash) ([]byte, error)) 
 	// No trust store: chains are judged by Trust. The instant is for chains only.
 	err = parsed.VerifyWithChainAtTime(nil, time.Time{})
 	if outside, ok := errors.AsType[*pkcs7.SigningTimeNotValidError](err); ok {
-		return nil, &unverified{o.signer, fmt.Errorf("%w: %w: %w", ErrSignature, ErrExpired, outside)}
+		return o.outside(parsed, outside)
 	}
 	if err != nil {
-		return nil, &unverified{o.signer, fmt.Errorf("%w: %w", ErrSignature, err)}
+		return nil, &unverified{o.signer, fmt.Errorf("%w: %w", ErrSignature, plain(err))}
 	}
 	return o, nil
 }
@@ -120,6 +122,41 @@ type unverified struct {
 func (u *unverified) Error() string { return u.err.Error() }
 
 func (u *unverified) Unwrap() error { return u.err }
+
+// outside is what comes of a signature made outside of the dates of its certificate, which the library does not check
+// further: it is of the content or not, and that decides what can be said of it.
+func (o *opened) outside(parsed *pkcs7.PKCS7, e *pkcs7.SigningTimeNotValidError) (*opened, error) {
+	begin, end := o.signer.NotBefore, o.signer.NotAfter
+	o.signer.NotBefore, o.signer.NotAfter = e.SigningTime, e.SigningTime
+	err := parsed.VerifyWithChainAtTime(nil, time.Time{})
+	o.signer.NotBefore, o.signer.NotAfter = begin, end
+	if err != nil {
+		return nil, &unverified{o.signer, fmt.Errorf("%w: %w", ErrSignature, plain(err))}
+	}
+	return o, &unverified{o.signer, fmt.Errorf("%w: %w: it was signed at %s, the certificate is of %s to %s", ErrSignature, ErrExpired,
+		e.SigningTime.Format(time.RFC3339), begin.Format(time.RFC3339), end.Format(time.RFC3339))}
+}
+
+// inWords is an error of the library in words of ours.
+type inWords struct {
+	words string
+	error
+}
+
+func (e inWords) Error() string { return e.words }
+
+func (e inWords) Unwrap() error { return e.error }
+
+// plain says in words what the library says in numbers.
+func plain(err error) error {
+	if _, ok := errors.AsType[*pkcs7.MessageDigestMismatchError](err); ok {
+		return inWords{"what is signed was changed after it was signed", err}
+	}
+	if errors.Is(err, rsa.ErrVerification) {
+		return inWords{"the signature itself was changed, or made with another key", err}
+	}
+	return err
+}
 
 // known stands for the hashing of content that was hashed before.
 type known []byte
