@@ -28,8 +28,9 @@ const maxSkew = time.Minute
 type comparison struct {
 	header   pec.Header
 	signer   *x509.Certificate
-	data     *pec.CertData
-	original pec.Header // of the original within, nil when there is none
+	data     *pec.CertData // nil for an anomaly envelope
+	at       time.Time     // the certified instant
+	original pec.Header    // of the original within, nil when there is none
 	wrong    []error
 }
 
@@ -45,12 +46,8 @@ func (c *comparison) differ(name, got, want string) {
 
 // checkHeaders compares the outer header with the certification data and the original. [C114]
 func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
-	c := &comparison{header: m.Header, signer: m.Signer, data: data}
-	if parts.Original != nil {
-		if original, _, err := pec.ReadHeader(parts.Original, maxHeader); err == nil {
-			c.original = original
-		}
-	}
+	c := compared(m, parts)
+	c.data, c.at = data, data.Time
 	c.single()
 	c.kind()
 	c.reference()
@@ -64,9 +61,12 @@ func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pe
 		c.inherited("To")
 		c.inherited("Cc")
 		c.replies()
+		c.receiptAsked()
 	} else {
 		e.addressee(c)
+		c.nobodyElse()
 	}
+	c.security()
 	return errors.Join(c.wrong...)
 }
 
@@ -79,10 +79,20 @@ func (c *comparison) reference() {
 	c.differ(pec.FieldReference, got, strings.TrimSpace(c.data.MessageID))
 }
 
+func compared(m *pec.SignedMessage, parts *pec.Parts) *comparison {
+	c := &comparison{header: m.Header, signer: m.Signer, at: m.SigningTime}
+	if parts.Original != nil {
+		if original, _, err := pec.ReadHeader(parts.Original, maxHeader); err == nil {
+			c.original = original
+		}
+	}
+	return c
+}
+
 // single: a field that is there twice lets each reader choose.
 func (c *comparison) single() {
 	for _, name := range []string{"From", "To", "Cc", "Reply-To", "Subject", "Date", "Message-ID", pec.FieldReceipt,
-		pec.FieldTransport, pec.FieldReference} {
+		pec.FieldTransport, pec.FieldReference, "Sender"} {
 		if n := len(c.header.Values(name)); n > 1 {
 			c.fault("%s is there %d times", name, n)
 		}
@@ -118,31 +128,48 @@ func (c *comparison) date() {
 		c.fault("Date is %q, which cannot be read", c.header.Get("Date"))
 		return
 	}
-	if date.Sub(c.data.Time).Abs() > maxSkew {
+	if date.Sub(c.at).Abs() > maxSkew {
 		c.fault("Date is %s, the certified instant is %s", pec.ItalianTime(date).Format(time.RFC3339),
-			pec.ItalianTime(c.data.Time).Format(time.RFC3339))
+			pec.ItalianTime(c.at).Format(time.RFC3339))
 	}
 }
 
 // author: From is an address of the provider that signed, and whoever it names besides is the certified sender. [C004]
 // [C078] [C108]
 func (c *comparison) author(e *Examiner) {
+	from, ok := c.provider(e)
+	if !ok {
+		return
+	}
+	for _, word := range namedIn(c.header.Get("From")) {
+		sender := c.data.Kind == pec.KindTransport && strings.EqualFold(word, c.data.Sender.String())
+		if !sender && !strings.EqualFold(word, from.String()) {
+			c.fault("From names %s, the certified sender is %s", word, c.data.Sender)
+		}
+	}
+}
+
+// provider: From is one address, of who signed; a Sender says the same. False: there is nobody to compare with. [C004] [C006]
+func (c *comparison) provider(e *Examiner) (pec.Address, bool) {
 	from := c.header.Get("From")
 	list, err := pec.ParseAddressList(from)
 	if err != nil || len(list) != 1 {
 		c.fault("From is %q, which is not one address", from)
-		return
+		return pec.Address{}, false
 	}
 	if !e.ofSigner(c.signer, list[0]) {
 		c.fault("From is %s, which is no address of who signed", list[0])
 	}
-	named := strings.FieldsFunc(pec.DecodeText(from), func(r rune) bool { return strings.ContainsRune(" \t\"'<>,;:()", r) })
-	for _, word := range named {
-		sender := c.data.Kind == pec.KindTransport && strings.EqualFold(word, c.data.Sender.String())
-		if strings.Contains(word, "@") && !sender && !strings.EqualFold(word, list[0].String()) {
-			c.fault("From names %s, the certified sender is %s", word, c.data.Sender)
-		}
+	if s := c.header.Get("Sender"); s != "" && !sameAddresses(s, list[0].String()) {
+		c.fault("Sender is %q, From is %s", s, list[0])
 	}
+	return list[0], true
+}
+
+// namedIn are the words of an author that look like addresses.
+func namedIn(from string) []string {
+	words := strings.FieldsFunc(pec.DecodeText(from), func(r rune) bool { return strings.ContainsRune(" \t\"'<>,;:()", r) })
+	return slices.DeleteFunc(words, func(word string) bool { return !strings.Contains(word, "@") })
 }
 
 // ofSigner: a certificate without addresses can only be judged by the directory.
@@ -175,6 +202,33 @@ func (c *comparison) replies() {
 		return
 	}
 	c.fault("Reply-To is %q, the certification data say %q", got, want)
+}
+
+// receiptAsked: QUIRK: some envelopes say nothing of it, or nothing that has a meaning. [C081]
+func (c *comparison) receiptAsked() {
+	got := pec.ReceiptKind(strings.ToLower(c.header.Get(pec.FieldReceiptKind)))
+	known := got == pec.ReceiptComplete || got == pec.ReceiptBrief || got == pec.ReceiptConcise
+	if known && c.data.Receipt != "" && got != c.data.Receipt {
+		c.differ(pec.FieldReceiptKind, string(got), string(c.data.Receipt))
+	}
+}
+
+// security: the alarm of a virus stands on no other notice. [C018]
+func (c *comparison) security() {
+	if c.header.Has(pec.FieldSecurity) && c.data.Error != pec.ErrorVirus {
+		c.fault("%s is there, the certification data speak of no virus", pec.FieldSecurity)
+	}
+}
+
+// nobodyElse: a receipt or notice is addressed to one, and answers do not go astray. [C009] [C015]
+func (c *comparison) nobodyElse() {
+	if cc := c.header.Get("Cc"); cc != "" {
+		c.fault("Cc is %q, a receipt or notice has but one addressee", cc)
+	}
+	reply, from := c.header.Get("Reply-To"), c.header.Get("From")
+	if reply != "" && !sameAddresses(reply, from) && !sameAddresses(reply, c.data.Sender.String()) {
+		c.fault("Reply-To is %q, neither the provider nor the sender", reply)
+	}
 }
 
 // addressee: what is for a user goes to the sender, what is between providers to the mailbox that the directory has.

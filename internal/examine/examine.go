@@ -137,17 +137,21 @@ func (e *Examiner) examine(r *Report, src pec.Source, header pec.Header) error {
 	switch {
 	case err != nil && !found:
 		return err
-	case err != nil:
+	case m == nil:
 		r.set(CheckSignature, err, "")
 		r.explain("there is no signature to build on")
 		return nil
 	}
+	late := err // outside of the dates of the certificate, whatever there is to judge it by
 	r.set(CheckSignature, nil, "signed by "+subject(m.Signer)+"; not a byte of what is signed has changed")
 	parts, data, err := e.content(r, m, claimed)
 	if err != nil {
 		return err
 	}
 	e.judgeSigner(r, m, data)
+	if late != nil {
+		r.set(CheckChain, outOfDate(m), "")
+	}
 	e.compare(r, m, parts, data)
 	return nil
 }
@@ -162,7 +166,8 @@ func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, da
 		r.state(data)
 		r.set(CheckHeaders, e.checkHeaders(m, parts, data), "the outer header says what the certification data say")
 		r.set(CheckText, checkText(parts, data), "the readable text names the same message")
-	case r.Kind == string(pec.KindAnomaly):
+	case r.Kind == string(pec.KindAnomaly) && parts != nil:
+		r.set(CheckHeaders, e.checkAnomaly(m, parts), "the outer header says what the message inside says")
 		r.explain("an anomaly envelope has no certification data")
 	case r.Kind == KindOrdinary:
 		r.explain("no message of certified mail")

@@ -2,6 +2,7 @@ package examine
 
 import (
 	"bytes"
+	"encoding/base64"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,5 +119,19 @@ func TestNotOfTheSystem(t *testing.T) {
 	evil := "From: a@b.example\r\nX-Ricevuta: \x1b[2J\x07nothing\r\n\r\nx\r\n"
 	if r := report(t, w.everything(), []byte(evil)); strings.ContainsAny(r.Text(), "\x1b\x07") {
 		t.Errorf("the text steers the terminal: %q", r.Text())
+	}
+}
+
+// swap changes the certification data within signed content.
+func swap(old, replacement string) func(string) string {
+	return func(content string) string {
+		head, rest, _ := strings.Cut(content, `filename="daticert.xml"`+"\r\n\r\n")
+		encoded, tail, _ := strings.Cut(rest, "\r\n\r\n--")
+		document, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(encoded, "\r\n", ""))
+		if err != nil {
+			return "" // which is no message, and fails
+		}
+		document = bytes.Replace(document, []byte(old), []byte(replacement), 1)
+		return head + `filename="daticert.xml"` + "\r\n\r\n" + base64.StdEncoding.EncodeToString(document) + "\r\n\r\n--" + tail
 	}
 }

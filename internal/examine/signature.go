@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/signer"
 )
 
 // content reads what is signed. Only what is signed may speak of the message; the header is compared later. An error is
@@ -49,6 +50,9 @@ func coherent(parts *pec.Parts, c *pec.CertData) error {
 	if c.Kind == pec.KindTransport && parts.Original == nil {
 		wrong = append(wrong, errors.New("the envelope has no "+pec.PartOriginal))
 	}
+	if bad := c.Kind == pec.KindNonAcceptance || c.Kind == pec.KindNonDelivery || c.Kind == pec.KindTimeout || c.Kind == pec.KindVirusDetection; bad != (c.Error != pec.ErrorNone) {
+		wrong = append(wrong, fmt.Errorf("they say error %q, which a message of kind %q does not", c.Error, c.Kind))
+	}
 	for _, a := range covered {
 		if !isRecipient(c, a) {
 			wrong = append(wrong, fmt.Errorf("%s is no recipient of the message", a))
@@ -87,6 +91,13 @@ func (e *Examiner) judgeSigner(r *Report, m *pec.SignedMessage, data *pec.CertDa
 	if r.Provider == nil && r.Kind != KindOrdinary {
 		r.Provider = organization(m.Signer)
 	}
+}
+
+// outOfDate says what is wrong with a signature that was made outside of the dates of its certificate. [C110]
+func outOfDate(m *pec.SignedMessage) error {
+	day := func(t time.Time) string { return pec.ItalianTime(t).Format(time.RFC3339) }
+	return fmt.Errorf("%w: it was signed at %s, the certificate is of %s to %s", signer.ErrExpired, day(m.SigningTime),
+		day(m.Signer.NotBefore), day(m.Signer.NotAfter))
 }
 
 // instant is when the certificate had to be good.

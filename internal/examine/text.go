@@ -28,8 +28,8 @@ func checkText(parts *pec.Parts, c *pec.CertData) error {
 		return fmt.Errorf("the readable text cannot be decoded: %w", err)
 	}
 	names := []string{string(c.Identifier), c.Sender.String()}
-	if c.Delivery != nil {
-		names = append(names, c.Delivery.String())
+	for _, a := range concerned(c) {
+		names = append(names, a.String())
 	}
 	plain := strings.ToLower(squeeze(text))
 	var missing []error
@@ -39,6 +39,21 @@ func checkText(parts *pec.Parts, c *pec.CertData) error {
 		}
 	}
 	return errors.Join(missing...)
+}
+
+// concerned are the recipients that the text speaks of: those taken in charge, the one of an outcome, or all. [C031] [C083]
+func concerned(c *pec.CertData) []pec.Address {
+	switch {
+	case c.Delivery != nil:
+		return []pec.Address{*c.Delivery}
+	case len(c.Taken) > 0:
+		return c.Taken
+	}
+	var all []pec.Address
+	for _, r := range c.Recipients {
+		all = append(all, r.Address)
+	}
+	return all
 }
 
 // readText returns the decoded text of a readable part: of the part itself, or of all parts of a multipart/alternative.

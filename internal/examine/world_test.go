@@ -203,18 +203,32 @@ func original() compose.Original {
 func (p *provider) message(t testing.TB, kind pec.Kind) []byte {
 	t.Helper()
 	if kind == pec.KindAnomaly {
-		a, err := compose.AnomalyEnvelope(p.Provider, original(), compose.Anomaly{Sender: address(t, sender), Recipients: []pec.Address{address(t, recipient)},
-			Reason: "firma assente", Time: now, ID: identifier[:32]})
-		return p.seal(t, a, err)
+		return p.anomaly(t, original().Header)
 	}
 	return p.compose(t, p.data(t, kind))
 }
 
+// anomaly wraps a message with this header.
+func (p *provider) anomaly(t testing.TB, header pec.Header) []byte {
+	t.Helper()
+	o := original()
+	o.Header = header
+	a, err := compose.AnomalyEnvelope(p.Provider, o, compose.Anomaly{Sender: address(t, sender), Recipients: []pec.Address{address(t, recipient)},
+		Reason: "firma assente", Time: now, ID: identifier[:32]})
+	return p.seal(t, a, err, now)
+}
+
 func (p *provider) compose(t testing.TB, c pec.CertData) []byte {
+	t.Helper()
+	return p.sealAt(t, c, now)
+}
+
+// sealAt composes a message that says to have been signed at another instant.
+func (p *provider) sealAt(t testing.TB, c pec.CertData, at time.Time) []byte {
 	t.Helper()
 	if c.Kind == pec.KindTransport {
 		a, err := compose.TransportEnvelope(p.Provider, original(), &c)
-		return p.seal(t, a, err)
+		return p.seal(t, a, err, at)
 	}
 	n := compose.Notification{Data: c, To: c.Sender, Concise: c.Kind == pec.KindDelivery}
 	switch c.Kind {
@@ -224,10 +238,10 @@ func (p *provider) compose(t testing.TB, c pec.CertData) []byte {
 		n.To, n.Virus = address(t, "ricevute@alfa.example"), "Eicar"
 	}
 	a, err := compose.NotificationMessage(p.Provider, n)
-	return p.seal(t, a, err)
+	return p.seal(t, a, err, at)
 }
 
-func (p *provider) seal(t testing.TB, a *pec.Artefact, err error) []byte {
+func (p *provider) seal(t testing.TB, a *pec.Artefact, err error, at time.Time) []byte {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +251,7 @@ func (p *provider) seal(t testing.TB, a *pec.Artefact, err error) []byte {
 		t.Fatal(err)
 	}
 	var body, whole bytes.Buffer
-	sealed, err := draft.SealTo(t.Context(), &body, p.key, now)
+	sealed, err := draft.SealTo(t.Context(), &body, p.key, at)
 	if err != nil {
 		t.Fatal(err)
 	}
