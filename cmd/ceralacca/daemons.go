@@ -38,6 +38,8 @@ func (ldaCommand) Help() string {
 func (c ldaCommand) Run(ctx context.Context) error { return daemon(ctx, c.Config, app.Agent) }
 
 func daemon(ctx context.Context, path string, run func(context.Context, string, app.Deps) error) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
 	deps := app.System()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

@@ -4,10 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // streams are where a command writes.
 type streams struct{ out, err io.Writer }
+
+// line writes a line of JSON. Go writes <, > and & in a form for web pages, which nobody finds who looks for a Message-ID.
+func (s *streams) line(encoded []byte) error {
+	var b strings.Builder
+	for rest := string(encoded); rest != ""; {
+		before, after, found := strings.Cut(rest, `\`)
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		sign, long := map[string]string{"u003c": "<", "u003e": ">", "u0026": "&"}[after[:min(5, len(after))]]
+		size := 5
+		if !long {
+			size = min(1, len(after))
+			sign = `\` + after[:size]
+		}
+		b.WriteString(sign)
+		rest = after[size:]
+	}
+	_, err := fmt.Fprintln(s.out, b.String())
+	return err
+}
 
 // usageError is an error of the question: something cannot be read or used. Its exit code is 2.
 type usageError struct{ error }

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/app"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/pec"
 )
 
 type logCommand struct {
@@ -20,9 +23,9 @@ type logCommand struct {
 func (logCommand) Help() string { return "Example:\n\n  ceralacca log list --json" }
 
 type logListCommand struct {
-	Config string `default:"/etc/ceralacca/ceralacca.toml" help:"Configuration file: it says where the agent is."`
-	JSON   bool   `name:"json" help:"One JSON object per record."`
-	ID     string `name:"id" help:"Only the records of the message with this identifier."`
+	Config string  `default:"/etc/ceralacca/ceralacca.toml" help:"Configuration file: it says where the agent is."`
+	JSON   bool    `name:"json" help:"One JSON object per record."`
+	ID     *string `name:"id" help:"Only the records of the message with this identifier." placeholder:"IDENTIFIER"`
 }
 
 // Help implements kong's HelpProvider.
@@ -33,21 +36,58 @@ func (logListCommand) Help() string {
 
 // Run prints the records.
 func (c logListCommand) Run(ctx context.Context, s *streams) error {
+	id, err := c.identifier()
+	if err != nil {
+		return err
+	}
 	return ask(ctx, c.Config, func(q admin.Questions) error {
-		return q.Log(ctx, c.ID, func(line json.RawMessage) error {
+		return q.Log(ctx, id, func(line json.RawMessage) error {
 			if c.JSON {
-				_, err := fmt.Fprintf(s.out, "%s\n", line)
-				return err
+				return s.line(line)
 			}
 			var r ledger.Record
 			if err := json.Unmarshal(line, &r); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(s.out, "%s  %-22s %s  %s → %v  %s\n", r.Time.Format("2006-01-02 15:04:05 -0700"), r.Event,
-				r.Identifier, r.Sender, r.Covered, r.Detail)
+			_, err := fmt.Fprintln(s.out, recordLine(r))
 			return err
 		})
 	})
+}
+
+// identifier is what was asked for: a Message-ID may come with its brackets. An empty one would be the whole log.
+func (c logListCommand) identifier() (string, error) {
+	if c.ID == nil {
+		return "", nil
+	}
+	id := strings.Trim(*c.ID, "<> ")
+	if id == "" {
+		return "", usageError{errors.New("--id is empty; write the identifier of a message, or leave --id out to see all records")}
+	}
+	return id, nil
+}
+
+// recordLine is a record for a person: when, what, of which message, from whom to whom, and why.
+func recordLine(r ledger.Record) string {
+	var concerned []string
+	for _, a := range r.Covered {
+		concerned = append(concerned, a.String())
+	}
+	if len(concerned) == 0 {
+		for _, to := range r.Recipients {
+			concerned = append(concerned, to.Address.String())
+		}
+	}
+	event := string(r.Event)
+	if r.Kind != pec.KindNone {
+		event += " (" + string(r.Kind) + ")"
+	}
+	line := fmt.Sprintf("%s  %-22s  %s  %s → %s", r.Time.Format("2006-01-02 15:04:05 -0700"), event, r.Identifier, r.Sender,
+		strings.Join(concerned, ", "))
+	if r.Detail != "" {
+		line += "  " + r.Detail
+	}
+	return line
 }
 
 // ask loads the configuration and runs fn with who can answer. What fails is not what was asked about.
@@ -108,8 +148,7 @@ func (c auditCommand) Run(ctx context.Context, s *streams) error {
 
 func printFinding(s *streams, asJSON bool, line json.RawMessage, f ledger.Finding) error {
 	if asJSON {
-		_, err := fmt.Fprintf(s.out, "%s\n", line)
-		return err
+		return s.line(line)
 	}
 	label := "note"
 	if f.Fault {

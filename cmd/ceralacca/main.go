@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -35,9 +34,7 @@ type commands struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run parses args, runs the command, and returns the exit code.
@@ -45,7 +42,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("ceralacca"), kong.Writers(stdout, stderr),
-		kong.Description("Certified e-mail (PEC, RFC 6109) for Postfix and Dovecot."),
+		kong.Description("Certified e-mail (PEC, RFC 6109) for Postfix and Dovecot.\n\n"+
+			"Example:\n\n  ceralacca check-config /etc/ceralacca/ceralacca.toml"),
 		kong.Exit(func(code int) { exited = code }), kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&streams{stdout, stderr}))
 	if err != nil {
@@ -57,8 +55,36 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited // --help
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "ceralacca: %v. Try: ceralacca --help\n", err)
+		fmt.Fprintln(stderr, "ceralacca:", usage(err))
 		return exitUsage
 	}
 	return codeOf(parsed.Run(), stderr)
+}
+
+// usage says what is wrong with the arguments, and whom to ask.
+func usage(err error) string {
+	asked := "ceralacca"
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context.Selected() != nil {
+		asked = e.Context.Selected().FullPath()
+	}
+	said := sentence(err.Error())
+	if !strings.HasSuffix(said, "?") {
+		said += "."
+	}
+	return said + " Try: " + asked + " --help"
+}
+
+// sentence says what the library says of its grammar, to people.
+func sentence(said string) string {
+	missing, found := strings.CutPrefix(said, "expected ")
+	switch {
+	case strings.Contains(said, "<EOL>"):
+		flag, _, _ := strings.Cut(said, ":")
+		return flag + " needs a value"
+	case strings.HasPrefix(missing, "one of "):
+		return "no command was given"
+	case found:
+		return strings.Trim(missing, `"`) + " is missing"
+	}
+	return said
 }

@@ -44,8 +44,7 @@ func (c undeliveredCommand) Run(ctx context.Context, s *streams) error {
 	return ask(ctx, c.Config, func(q admin.Questions) error {
 		return q.Undelivered(ctx, func(line json.RawMessage) error {
 			if c.JSON {
-				_, err := fmt.Fprintf(s.out, "%s\n", line)
-				return err
+				return s.line(line)
 			}
 			var u undelivered
 			if err := json.Unmarshal(line, &u); err != nil {

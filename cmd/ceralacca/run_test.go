@@ -61,11 +61,15 @@ func TestHelpAndUsage(t *testing.T) {
 		command(t, append(slices.Clone(words), "--no-such-flag")...).says(t, name, exitUsage, "", "--no-such-flag")
 	}
 	top.says(t, "--help", exitGood, "Usage: ceralacca", "")
-	command(t).says(t, "nothing", exitUsage, "", "ceralacca --help")
+	top.says(t, "--help", exitGood, "Example:\n\n    ceralacca ", "")
+	command(t).says(t, "nothing", exitUsage, "", "ceralacca: no command was given. Try: ceralacca --help\n")
 	command(t, "sing").says(t, "an unknown command", exitUsage, "", "sing")
-	command(t, "verify").says(t, "verify nothing", exitUsage, "", "<file>")
-	command(t, "check-config").says(t, "check nothing", exitUsage, "", "<file>")
-	command(t, "verify", "--at", "yesterday", "x").says(t, "verify at no time", exitUsage, "", "--at")
+	command(t, "aud").says(t, "half a command", exitUsage, "", `did you mean "audit"? Try: ceralacca --help`)
+	command(t, "log").says(t, "log without more", exitUsage, "", "list is missing. Try: ceralacca log --help\n")
+	command(t, "verify").says(t, "verify nothing", exitUsage, "", "<file> ... is missing. Try: ceralacca verify --help\n")
+	command(t, "check-config").says(t, "check nothing", exitUsage, "", "<file> is missing")
+	command(t, "verify", "x", "--ca").says(t, "a flag without value", exitUsage, "", "--ca needs a value")
+	command(t, "verify", "--at", "yesterday", "x").says(t, "verify at no time", exitUsage, "", `--at: "yesterday" is no instant; write one like`)
 	command(t, "audit", "--grace", "long").says(t, "no grace", exitUsage, "", "--grace")
 	command(t, "version").says(t, "version", exitGood, "ceralacca ", "")
 }
@@ -141,7 +145,7 @@ func fill(t testing.TB, w *apptest.World) {
 		for _, r := range []ledger.Record{
 			{Identifier: idGood, Event: ledger.EventKept}, {Identifier: idWrong, Event: ledger.EventDelivery},
 		} {
-			r.Time, r.Sender, r.Subject, r.Provider = when, mario, "Prova", "Alfa PEC"
+			r.Time, r.Sender, r.Subject, r.Provider = when, mario, `R&D <b> \u003c "`, "Alfa PEC"
 			r.Recipients, r.Covered = []pec.Recipient{{Address: mario, Type: pec.Certified}}, []pec.Address{mario}
 			if err := ledger.Append(tx, r); err != nil {
 				return err
@@ -194,9 +198,17 @@ func ask5(t *testing.T, w *apptest.World) map[string]result {
 	ask := func(words ...string) result { return command(t, append(words, at...)...) }
 	all := map[string]result{
 		"list": ask("log", "list"), "json": ask("log", "list", "--json", "--id", idGood), "audit": ask("audit"),
-		"audit json": ask("audit", "--json"), "young": ask("audit", "--grace", "96h"), "receipts": ask("receipts", "undelivered"),
+		"brackets": ask("log", "list", "--json", "--id", "<"+idGood+">"), "audit json": ask("audit", "--json"), "young": ask("audit", "--grace", "96h"), "receipts": ask("receipts", "undelivered"),
 	}
 	all["list"].says(t, "log list", exitGood, idWrong, "")
+	if all["brackets"] != all["json"] {
+		t.Errorf("log list --id with brackets: %v", all["brackets"])
+	}
+	ask("log", "list", "--id", "").says(t, "log list of no identifier", exitUsage, "", "--id is empty")
+	ask("log", "list", "--id", idWrong).says(t, "log list of one", exitGood, "mario@alfa.example → mario@alfa.example\n", "")
+	if !strings.Contains(all["json"].out, `"subject":"R&D <b> \\u003c \""`) {
+		t.Errorf("the JSON of a subject with signs: %s", all["json"].out)
+	}
 	var record map[string]any
 	if err := json.Unmarshal([]byte(all["json"].out), &record); err != nil || record["identifier"] != idGood || all["json"].code != exitGood {
 		t.Errorf("log list --json --id: %v, %v", record, all["json"])

@@ -13,12 +13,25 @@ import (
 )
 
 type verifyCommand struct {
-	Files     []string   `arg:"" name:"file" help:"Messages, as saved from a mail program."`
-	CA        string     `name:"ca" help:"PEM file with the certificates of the authorities to trust."`
-	CRL       string     `name:"crl" help:"Revocation list, PEM or DER."`
-	Directory string     `help:"The signed directory of the providers (igpec.ldif.p7m)."`
-	At        *time.Time `help:"Judge as of this instant (RFC 3339) instead of the one the message states."`
-	JSON      bool       `name:"json" help:"One JSON object per file, in the order of the arguments."`
+	Files     []string `arg:"" name:"file" help:"Messages, as saved from a mail program."`
+	CA        string   `name:"ca" help:"PEM file with the certificates of the authorities to trust."`
+	CRL       string   `name:"crl" help:"Revocation list, PEM or DER."`
+	Directory string   `help:"The signed directory of the providers (igpec.ldif.p7m)."`
+	At        *instant `help:"Judge as of this instant (RFC 3339) instead of the one the message states." placeholder:"TIME"`
+	JSON      bool     `name:"json" help:"One JSON object per file, in the order of the arguments."`
+}
+
+// instant is a time as RFC 3339 writes it.
+type instant time.Time
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no instant; write one like 2026-11-22T20:15:00+01:00", text)
+	}
+	*i = instant(t)
+	return nil
 }
 
 // Help implements kong's HelpProvider.
@@ -30,7 +43,7 @@ func (verifyCommand) Help() string {
 
 // Run reports on every file before it judges.
 func (c verifyCommand) Run(s *streams) error {
-	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, At: c.At})
+	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, At: (*time.Time)(c.At)})
 	if err != nil {
 		return usageError{err}
 	}
@@ -60,8 +73,7 @@ func printReport(s *streams, r *examine.Report, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s\n", line)
-	return err
+	return s.line(line)
 }
 
 // filesTogether lets the flags of verify stand among the files, as people type them: the library ends a list of files at

@@ -97,6 +97,9 @@ func TestVerifyJSON(t *testing.T) {
 	receipt(t, w)
 	t.Chdir(w.Dir)
 	r := command(t, "verify", "--json", "tampered.eml", "none.eml", "receipt.eml", "--ca", "ca.pem", "receipt.eml")
+	if !strings.Contains(r.out, `"reference":"<1@client>"`) {
+		t.Errorf("the reference is not written as it is: %s", r.out)
+	}
 	if r.code != exitUsage {
 		t.Errorf("exit code %d, stderr %q, want %d", r.code, r.err, exitUsage)
 	}
