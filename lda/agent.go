@@ -190,7 +190,8 @@ func (a *Agent) handle(ctx context.Context, p *presentation) []error {
 	return j.answers
 }
 
-// closed raises the alarm for what is not from our milter, and returns the error as it is.
+// closed raises the alarm for what is not from our milter, and returns the error as it is. What is turned away for good
+// stands in the log; when it cannot, it is not turned away yet.
 func (a *Agent) closed(ctx context.Context, p *presentation, err error) error {
 	if err == nil {
 		return nil
@@ -201,6 +202,11 @@ func (a *Agent) closed(ctx context.Context, p *presentation, err error) error {
 		a.o.Metrics.Count(metrics.Alarms, "untrusted")
 		a.o.Log.ErrorContext(ctx, "turned away: not what our milter let in", "alarm", true, "error", err,
 			"sender", p.sender, "queue_id", p.queueID, "recipients", len(p.recipients))
+	}
+	if kind == pec.ErrorUntrusted {
+		if failed := a.recordUntrusted(ctx, p, err); failed != nil {
+			return fail("record", "", pec.ErrorTemporary, failed)
+		}
 	}
 	return err
 }

@@ -114,7 +114,7 @@ func (a *Agent) retryOne(ctx context.Context, d tracking.Due) error {
 	}
 	return a.o.Store.Update(ctx, func(tx store.Tx) error {
 		if d.GaveUp {
-			if err := ledger.Append(tx, a.dueRecord(d, ledger.EventUndeliverable)); err != nil {
+			if err := a.appendDue(tx, d, ledger.EventUndeliverable); err != nil {
 				return err
 			}
 		}
@@ -128,7 +128,7 @@ func (a *Agent) endDue(ctx context.Context, d tracking.Due, e ledger.Event) erro
 		if err := tracking.DeleteDue(tx, d.ID); err != nil {
 			return err
 		}
-		return ledger.Append(tx, a.dueRecord(d, e))
+		return a.appendDue(tx, d, e)
 	})
 	if err != nil {
 		return err
@@ -136,10 +136,18 @@ func (a *Agent) endDue(ctx context.Context, d tracking.Due, e ledger.Event) erro
 	return fsx.Remove(a.dueFile(d))
 }
 
-func (a *Agent) dueRecord(d tracking.Due, e ledger.Event) ledger.Record {
-	return ledger.Record{
+// appendDue writes what became of a notification that waited. Without an identifier it is known by its own id.
+func (a *Agent) appendDue(tx store.Tx, d tracking.Due, e ledger.Event) error {
+	r := ledger.Record{
 		Identifier: d.Identifier, Time: a.now(), Event: e, Kind: d.Kind, Covered: []pec.Address{d.To}, Detail: d.LastError,
 	}
+	if r.Identifier == "" {
+		r.Identifier = pec.Identifier(d.ID)
+	}
+	if err := complete(tx, &r); err != nil {
+		return err
+	}
+	return ledger.Append(tx, r)
 }
 
 func (a *Agent) dueFile(d tracking.Due) string {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 )
 
@@ -28,6 +29,7 @@ func (w *world) alarmed(word string) {
 }
 
 func TestClosedByDefault(t *testing.T) {
+	conformance.Covers(t, "C241")
 	w := newWorld(t)
 	good, r, envelope := w.incoming(&message{from: anna, to: []string{mario, luigi}}, mario)
 	other, err := transaction.NewKey(bytes.Repeat([]byte{8}, 32))
@@ -63,11 +65,26 @@ func TestClosedByDefault(t *testing.T) {
 	}
 	w.nothing()
 	w.alarmed("turned away")
+	w.turnedAway(7)
 	same(t, "answers of the good one", w.present(good, anna, mario), []string{"250 2.0.0"})
 	// An alias of the certified recipient is told by its ORCPT.
 	text, _, _ := w.incoming(&message{from: anna, to: []string{info}})
 	same(t, "answers", w.present(text, anna, rcpt(mario, info)), []string{"250 2.0.0"})
 	same(t, "answers to the wrong ORCPT", w.present(text, anna, rcpt(luigi, "altro@alfa.example")), []string{"550 5.7.1"})
+}
+
+// turnedAway fails the test unless the log has that many records of what was turned away for good, and nothing else.
+func (w *world) turnedAway(want int) {
+	w.t.Helper()
+	got := w.records("")
+	for _, r := range got {
+		if r.Event != ledger.EventUntrusted || len(r.Identifier) != 32 || len(r.Recipients) == 0 || r.Detail == "" || r.Time.IsZero() {
+			w.t.Errorf("a record says %+v, want one of what was turned away, to whom and why", r)
+		}
+	}
+	if len(got) != want {
+		w.t.Errorf("the log has %d records, want %d", len(got), want)
+	}
 }
 
 func TestBouncesOnlyAtTheirSocket(t *testing.T) {

@@ -94,7 +94,7 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		})
 	})
 	if err != nil {
-		return time.Time{}, failed(ctx, c, key, err)
+		return time.Time{}, failed(ctx, c, key, err, nil)
 	}
 	at := j.agent.now()
 	err = c.Done(ctx, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })

@@ -1,6 +1,9 @@
 package lda
 
 import (
+	"context"
+	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/ledger"
@@ -32,6 +35,47 @@ func (w *work) fact(tx store.Tx, about *pec.CertData, provider string, f trackin
 	w.agent.o.Metrics.Count(metrics.Alarms, "contradiction")
 	return ledger.Append(tx, r)
 }
+
+// recordUntrusted writes down what was turned away. It has no identifier that anybody vouches for: its own digest, in the
+// form of a transaction id, stands for one. [C241]
+func (a *Agent) recordUntrusted(ctx context.Context, p *presentation, why error) error {
+	digest := p.message.Digest()
+	r := ledger.Record{
+		Identifier: pec.Identifier(hex.EncodeToString(digest[:16])), Time: a.now(), Event: ledger.EventUntrusted,
+		Subject: pec.DecodeText(p.header.Get("Subject")), QueueID: p.queueID, Reference: p.header.Get("Message-ID"),
+		Detail: why.Error(),
+	}
+	r.Sender, _ = pec.ParseAddress(p.sender) // zero when it is not in the plain form; Detail and the log have the rest
+	live := a.live.Load()
+	for _, one := range p.recipients {
+		to := pec.Recipient{Address: one.address, Type: pec.Ordinary}
+		if live.ours(one.address) {
+			to.Type = pec.Certified
+		}
+		if !one.address.IsZero() {
+			r.Recipients = append(r.Recipients, to)
+		}
+	}
+	return a.o.Store.Update(ctx, func(tx store.Tx) error { return ledger.Append(tx, r) })
+}
+
+// complete gives a record what the log has of its message: sender, recipients, subject and provider. [C241]
+func complete(tx store.Tx, r *ledger.Record) error {
+	err := ledger.Read(tx, r.Identifier, func(earlier ledger.Record) error {
+		if len(earlier.Recipients) == 0 {
+			return nil
+		}
+		r.Sender, r.Recipients, r.Subject = earlier.Sender, earlier.Recipients, earlier.Subject
+		r.Provider, r.Reference = earlier.Provider, earlier.Reference
+		return errComplete
+	})
+	if errors.Is(err, errComplete) {
+		return nil
+	}
+	return err
+}
+
+var errComplete = errors.New("the record is complete")
 
 // alarm logs what somebody must look at, and makes a temporary error of it.
 func (w *work) alarm(what string, err error) error {

@@ -209,7 +209,13 @@ func TestAnomalyEnvelope(t *testing.T) {
 	same(t, "answers again", w.present(text, carlo, mario, nessuno, pieno, spento), want)
 	same(t, "mario", w.in(mario), []string{"errore"})
 	same(t, "out", w.outgoing(), []string{})
-	same(t, "log", w.events(pec.Identifier(r.ID)), []string{"anomaly"})
+	same(t, "log", w.events(pec.Identifier(r.ID)), []string{"anomaly", "anomaly-refused", "anomaly-refused", "anomaly-refused"})
+	for n, want := range []string{mario, nessuno, pieno, spento} {
+		one := w.records(pec.Identifier(r.ID))[n]
+		if got := addrs(t, want); !slices.Equal(one.Covered, got) || len(one.Recipients) != 4 || one.Sender != addr(t, carlo) {
+			t.Errorf("record %d is of %v, about %v by %v; want one of %v, about 4 by %s", n, one.Covered, one.Recipients, one.Sender, got, carlo)
+		}
+	}
 }
 
 func TestKept(t *testing.T) {

@@ -156,7 +156,14 @@ func (w *work) append(ctx context.Context, r ledger.Record) error {
 	if r.Identifier == "" {
 		r.Identifier = pec.Identifier(w.id)
 	}
-	return w.agent.o.Store.Update(ctx, func(tx store.Tx) error { return ledger.Append(tx, r) })
+	return w.agent.o.Store.Update(ctx, func(tx store.Tx) error {
+		if len(r.Recipients) == 0 {
+			if err := complete(tx, &r); err != nil {
+				return err
+			}
+		}
+		return ledger.Append(tx, r)
+	})
 }
 
 // isThere looks for a parcel in its mailbox. What has no Message-ID cannot be looked up.

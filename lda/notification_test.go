@@ -126,6 +126,7 @@ func TestReceiptsForAFullMailboxWait(t *testing.T) {
 }
 
 func TestReceiptsAreGivenUpAfterDays(t *testing.T) {
+	conformance.Covers(t, "C241")
 	w := newWorld(t)
 	sub, r, _ := w.submission(&message{from: pieno, to: []string{anna}})
 	same(t, "submission", w.present(sub, pieno, "accettazione"+internal), []string{"250 2.0.0"})
@@ -140,6 +141,10 @@ func TestReceiptsAreGivenUpAfterDays(t *testing.T) {
 		t.Errorf("after a week: %+v, want one, given up", got)
 	}
 	same(t, "log", w.events(r.Identifier), []string{"acceptance", "transport-envelope", "receipt-undeliverable"})
+	last := w.records(r.Identifier)[2]
+	if last.Sender != addr(t, pieno) || len(last.Recipients) != 1 || last.Subject != "Prova" || last.Provider != w.alfa.provider.Name {
+		t.Errorf("the record of what was given up says %+v, want sender, recipient, subject and provider of the message", last)
+	}
 	w.alarmed("given up")
 }
 

@@ -55,6 +55,11 @@ func passAnomaly(ctx context.Context, j *job) error {
 		j.answers[i] = j.pass(ctx, passing{
 			key: j.keyOfTransaction(effectAnomaly, r.address), parcel: p,
 			done: func(tx store.Tx, at time.Time) error { return ledger.Append(tx, j.anomalous(r.address, at)) },
+			refused: func(tx store.Tx, why *refusal) error {
+				record := j.anomalous(r.address, j.agent.now())
+				record.Event, record.Detail = ledger.EventAnomalyRefused, record.Detail+": "+why.Error()
+				return ledger.Append(tx, record)
+			},
 		})
 	}
 	return nil
@@ -100,6 +105,8 @@ type passing struct {
 	parcel parcel
 	aside  bool // a mailbox that refuses does not fail the transaction: the message is put aside
 	done   func(tx store.Tx, at time.Time) error
+	// refused writes what a refusal makes true; nil is nothing.
+	refused func(tx store.Tx, why *refusal) error
 }
 
 // pass delivers once. A refusal has the kind of its cause, for Postfix to tell the sender.
@@ -138,7 +145,7 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		return err
 	})
 	if err != nil {
-		return ordinarily(failed(ctx, c, p.key, err))
+		return ordinarily(failed(ctx, c, p.key, err, p.refused))
 	}
 	at := w.agent.now()
 	return c.Done(ctx, []effect.Key{p.key}, func(tx store.Tx) error {

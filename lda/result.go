@@ -28,7 +28,9 @@ func putResult(tx store.Tx, k effect.Key, r result) error {
 // failed writes how a delivery failed, and returns the error to go on with: it is done when the mailbox refused it for
 // good, and as if it had never been tried when it surely is in no mailbox. Else it stays prepared, and the next run
 // looks.
-func failed(ctx context.Context, c *effect.Claim, k effect.Key, err error) error {
+//
+// also writes what a refusal makes true, in the same transaction; nil is nothing.
+func failed(ctx context.Context, c *effect.Claim, k effect.Key, err error, also func(store.Tx, *refusal) error) error {
 	refused, ok := errors.AsType[*refusal](err)
 	if !ok && errors.Is(err, errUncertain) {
 		return err
@@ -37,7 +39,10 @@ func failed(ctx context.Context, c *effect.Claim, k effect.Key, err error) error
 		return errors.Join(err, c.Withdraw(ctx, []effect.Key{k}))
 	}
 	ended := c.Done(ctx, []effect.Key{k}, func(tx store.Tx) error {
-		return putResult(tx, k, result{Refused: &refused.Attempt})
+		if err := putResult(tx, k, result{Refused: &refused.Attempt}); err != nil || also == nil {
+			return err
+		}
+		return also(tx, refused)
 	})
 	if ended != nil {
 		return ended

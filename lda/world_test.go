@@ -648,9 +648,18 @@ func (w *world) describe(text []byte) string {
 func (w *world) events(id pec.Identifier) []string {
 	w.t.Helper()
 	out := []string{}
+	for _, r := range w.records(id) {
+		out = append(out, string(r.Event))
+	}
+	return out
+}
+
+// records are those of the log for a message, in order; all when id is empty.
+func (w *world) records(id pec.Identifier) (out []ledger.Record) {
+	w.t.Helper()
 	err := w.store.View(w.t.Context(), func(tx store.Tx) error {
 		return ledger.Read(tx, id, func(r ledger.Record) error {
-			out = append(out, string(r.Event))
+			out = append(out, r)
 			return nil
 		})
 	})

@@ -33,8 +33,9 @@ const (
 	// EventAnomaly: a message that is not what it says, or ordinary mail, was delivered in an anomaly envelope to the
 	// recipients in Covered; Detail is the reason.
 	EventAnomaly Event = "anomaly"
-	// EventOrdinaryRefused: ordinary mail for certified mailboxes was turned away; Detail says why.
-	EventOrdinaryRefused Event = "ordinary-refused"
+	// EventAnomalyRefused: the mailbox in Covered does not take an anomaly envelope; Detail is what it says. Postfix tells
+	// the sender.
+	EventAnomalyRefused Event = "anomaly-refused"
 	// EventNotification: a receipt or notice of another provider came in and its facts were recorded; Kind is what it is,
 	// Covered the recipients it speaks of, Provider who made it.
 	EventNotification Event = "notification-received"
@@ -54,6 +55,7 @@ const (
 	EventUndeliverable Event = "receipt-undeliverable"
 	// EventKept: something was kept for the operator and reaches no mailbox; Detail says why.
 	EventKept Event = "kept"
-	// EventUntrusted: a message without a genuine transaction header was turned away.
+	// EventUntrusted: a message without a genuine transaction header was turned away; Detail says why. The identifier is
+	// made of its digest.
 	EventUntrusted Event = "untrusted"
 )

@@ -222,7 +222,7 @@ func (m *message) places(a pec.Address, wanted func(Record) bool) []uint64 {
 
 // worthKnowing is no rule: what somebody should look at.
 func worthKnowing(m *message) {
-	for _, r := range m.of(EventPossibleDuplicate, EventContradiction, EventUndeliverable) {
+	for _, r := range m.of(EventPossibleDuplicate, EventContradiction, EventUndeliverable, EventUntrusted) {
 		m.note(0, "There is a record %s: %s.", r.Event, r.Detail)
 	}
 	if len(m.certified()) == 0 && len(m.of(EventNotification)) > 0 && m.settled() {

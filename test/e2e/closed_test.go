@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -41,27 +42,29 @@ func madeUpReport(token, envelopeID string) []byte {
 func TestLocalProcess(t *testing.T) {
 	conformance.Covers(t, "C158", "C160")
 	mario := env.Users("ALFA")[0].Address
+	turnedAway := []ledger.Event{ledger.EventUntrusted}
 	id := "Original-Envelope-Id: 0123456789abcdef0123456789abcdef." + strings.Repeat("a", 32) + "\r\n"
 	for _, one := range []struct {
 		name, from string
 		to         []string
 		raw        func(token string) []byte
 		heard      bool // gino gets an ordinary report
+		log        []ledger.Event
 	}{
 		{"a message", gino(), []string{mario}, func(token string) []byte {
 			return []byte("From: " + gino() + "\r\nTo: " + mario + "\r\nSubject: " + token + "\r\n\r\nciao\r\n")
-		}, true},
+		}, true, turnedAway},
 		{"a made-up private header", gino(), []string{mario}, func(token string) []byte {
 			return []byte("X-Ceralacca-Transaction: 1/1; eyJ2IjoxfQ==\r\nFrom: " + gino() + "\r\nSubject: " + token + "\r\n\r\nciao\r\n")
-		}, true},
+		}, true, turnedAway},
 		{"the internal address", gino(), []string{pec.AcceptanceMailbox + "@ceralacca.internal"}, func(token string) []byte {
 			return []byte("From: " + gino() + "\r\nSubject: " + token + "\r\n\r\nciao\r\n")
-		}, true},
-		{"a made-up report", "<>", []string{mario}, func(token string) []byte { return madeUpReport(token, "") }, false},
-		{"a made-up report with an id", "<>", []string{mario}, func(token string) []byte { return madeUpReport(token, id) }, false},
+		}, true, turnedAway},
+		{"a made-up report", "<>", []string{mario}, func(token string) []byte { return madeUpReport(token, "") }, false, turnedAway},
+		{"a made-up report with an id", "<>", []string{mario}, func(token string) []byte { return madeUpReport(token, id) }, false, turnedAway},
 		{"a message that bounces to a user", mario, []string{"nessuno@gamma.example"}, func(token string) []byte {
 			return []byte("From: " + mario + "\r\nSubject: " + token + "\r\n\r\nciao\r\n")
-		}, false},
+		}, false, nil}, // the report that is turned away does not name the token
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			log, token := daemonLog(t, "alfa-lda"), random(t)
@@ -75,7 +78,7 @@ func TestLocalProcess(t *testing.T) {
 			if one.heard && !bytes.Contains(found[gino()][0].Raw, []byte("Status: 5.7.1")) {
 				t.Errorf("the sender did not hear 5.7.1:\n%s", found[gino()][0].Raw)
 			}
-			logged(t, "ALFA", token)
+			logged(t, "ALFA", token, one.log...)
 		})
 	}
 }

@@ -133,7 +133,7 @@ func TestOrdinaryMailUndeliverable(t *testing.T) {
 	if strings.Contains(report, pec.PartCertData) {
 		t.Errorf("the report is no ordinary one:\n%s", report)
 	}
-	logged(t, "ALFA", token, ledger.EventAnomaly)
+	logged(t, "ALFA", token, ledger.EventAnomaly, ledger.EventAnomalyRefused, ledger.EventAnomalyRefused, ledger.EventAnomalyRefused)
 }
 
 // TestOrdinaryRefused: the administrator may refuse ordinary mail; what a provider signed is wrapped all the same.
