@@ -58,9 +58,21 @@ func undelivered(t *testing.T) map[pec.Kind]bool {
 }
 
 // empty deletes all that lies in a mailbox of alfa.
-func empty(t *testing.T, user client.Login) {
+func empty(t *testing.T, user client.Login) { emptyAt(t, "ALFA", user) }
+
+// clearOut takes all messages out of the mailboxes that want names: every later look at the lab would read them again.
+func clearOut(t *testing.T, want map[string][]pec.Kind) {
 	t.Helper()
-	c, err := env.IMAP("ALFA", user)
+	for _, box := range env.Mailboxes() {
+		if _, named := want[box.Login.Address]; named {
+			emptyAt(t, box.Host, box.Login)
+		}
+	}
+}
+
+func emptyAt(t *testing.T, host string, user client.Login) {
+	t.Helper()
+	c, err := env.IMAP(host, user)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func killLMTPAt(t *testing.T, point string, run scenario) {
 		}
 	})
 	settle(t, ref, want)
+	clearOut(t, want)
 }
 
 // killLMTP kills the lmtp clients of the first instance of a host, waits until they are gone, and returns how many it

@@ -22,6 +22,7 @@ func killAt(t *testing.T, point string, run scenario) {
 	killed(t, strings.TrimSpace(point), func() {
 		ref, want := run(t)
 		settle(t, ref, want)
+		clearOut(t, want)
 	})
 }
 

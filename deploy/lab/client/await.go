@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ceralacca/ceralacca/pec"
@@ -41,20 +42,30 @@ func (e Env) Mailboxes() []Mailbox {
 // About is what lies in all mailboxes of the lab about the message that its sender's program called ref (with angle
 // brackets): by address of the mailbox. A message is about ref when its Message-ID or its reference is ref.
 func (e Env) About(ref string) (map[string][]*Message, error) {
+	boxes := e.Mailboxes()
+	lists, errs := make([][]*Message, len(boxes)), make([]error, len(boxes))
+	var reading sync.WaitGroup
+	for i, box := range boxes { // each session waits for Dovecot more than it works
+		reading.Go(func() { lists[i], errs[i] = e.Fetch(box.Host, box.Login) })
+	}
+	reading.Wait()
 	out := map[string][]*Message{}
-	for _, box := range e.Mailboxes() {
-		list, err := e.Fetch(box.Host, box.Login)
-		if err != nil {
-			return nil, fmt.Errorf("mailbox %s: %w", box.Login.Address, err)
+	for i, box := range boxes {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("mailbox %s: %w", box.Login.Address, errs[i])
 		}
-		for _, m := range list {
-			if m.Header.Get(pec.FieldReference) == ref || m.Header.Get("Message-ID") == ref ||
-				m.Kind() == pec.KindAnomaly && bytes.Contains(m.Raw, []byte(ref)) {
+		for _, m := range lists[i] {
+			if isAbout(m, ref) {
 				out[box.Login.Address] = append(out[box.Login.Address], m)
 			}
 		}
 	}
 	return out, nil
+}
+
+func isAbout(m *Message, ref string) bool {
+	return m.Header.Get(pec.FieldReference) == ref || m.Header.Get("Message-ID") == ref ||
+		m.Kind() == pec.KindAnomaly && bytes.Contains(m.Raw, []byte(ref))
 }
 
 // Kinds are the kinds of list, sorted; an ordinary message is "ordinary".
@@ -85,28 +96,50 @@ func (e Env) Await(ctx context.Context, ref string, want map[string][]pec.Kind) 
 		slices.Sort(goal[address])
 	}
 	for last := false; ; {
-		found, err := e.About(ref)
+		found, err := e.arrived(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		got := map[string][]string{}
-		for address, list := range found {
-			got[address] = Kinds(list)
-		}
-		same := maps.EqualFunc(goal, got, slices.Equal)
+		same := found != nil && maps.EqualFunc(goal, kindsOf(found), slices.Equal)
 		if same && last {
 			return found, nil
 		}
-		last = same && e.QueuesEmpty(ctx) == nil
-		if last {
+		if last = same; last {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return found, fmt.Errorf("about %s the mailboxes hold %v, want %v; queues: %v", ref, got, goal, e.QueuesEmpty(context.Background()))
-		case <-time.After(200 * time.Millisecond):
+			return e.tooLate(ref, goal)
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// arrived is About once all queues are empty, nil before: a look into every mailbox costs much more than one at the
+// queues.
+func (e Env) arrived(ctx context.Context, ref string) (map[string][]*Message, error) {
+	if e.QueuesEmpty(ctx) != nil {
+		return nil, nil
+	}
+	return e.About(ref)
+}
+
+// tooLate says what there is instead of what was waited for.
+func (e Env) tooLate(ref string, goal map[string][]string) (map[string][]*Message, error) {
+	found, err := e.About(ref)
+	if err != nil {
+		return nil, err
+	}
+	return found, fmt.Errorf("about %s the mailboxes hold %v, want %v; queues: %v", ref, kindsOf(found), goal,
+		e.QueuesEmpty(context.Background()))
+}
+
+func kindsOf(found map[string][]*Message) map[string][]string {
+	got := map[string][]string{}
+	for address, list := range found {
+		got[address] = Kinds(list)
+	}
+	return got
 }
 
 // QueuesEmpty returns an error that lists what waits in the queues of the lab's Postfix instances.
