@@ -82,7 +82,8 @@ func (m *message) add(r Record) error {
 // judge applies all rules.
 func (m *message) judge() []Finding {
 	for _, rule := range []func(*message){
-		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, oneOutcome, virusesByTwos, foreignOutcomes, worthKnowing,
+		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, virusesByTwos, foreignOutcomes,
+		worthKnowing,
 	} {
 		rule(m)
 	}

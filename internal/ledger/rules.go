@@ -91,6 +91,21 @@ func onlyRecipients(m *message) {
 	}
 }
 
+// onlyTheirRecipients is rule 4 for what others certify about a message of ours.
+func onlyTheirRecipients(m *message) {
+	if !m.local() {
+		return
+	}
+	recipients := m.recipients()
+	for _, r := range m.of(EventNotification) {
+		for _, a := range r.Covered {
+			if !slices.Contains(recipients, a.Fold()) {
+				m.note(4, "The provider %s speaks of %s, which is no certified recipient of the message.", r.Provider, a)
+			}
+		}
+	}
+}
+
 // maySpeakFor says whether an event may be about a recipient of another provider: its sender's provider tells what its
 // own servers could not do, and of the viruses that others detected.
 func (m *message) maySpeakFor(e Event) bool {
@@ -197,6 +212,17 @@ func foreignOutcomes(m *message) {
 		case len(delivered)+len(refused)+len(notices) == 0 && m.settled() && told[a] == 0:
 			m.note(7, "Nothing is known of %s.", a)
 		}
+		m.foreignTakeCharge(a, len(delivered)+len(refused))
+	}
+}
+
+// foreignTakeCharge is rule 3 for a certified recipient of another provider, which certified so many outcomes.
+func (m *message) foreignTakeCharge(a pec.Address, outcomes int) {
+	switch n := len(m.heard(a, pec.KindTakeCharge)); {
+	case n > 1:
+		m.note(3, "The provider of %s sent %d take-charge receipts.", a, n)
+	case n == 0 && outcomes > 0 && m.settled():
+		m.note(3, "The provider of %s sent no take-charge receipt.", a)
 	}
 }
 
