@@ -279,7 +279,7 @@ func (w *world) start() {
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for range 400 {
+	for range 2400 { // a minute, for a busy machine
 		if is() {
 			return
 		}

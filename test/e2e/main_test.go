@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ceralacca/ceralacca/deploy/lab"
@@ -52,8 +53,8 @@ func runAll(m *testing.M) int {
 	}
 	defer post.close()
 	code := m.Run()
-	if panicked(filepath.Join(dir, "lab", "log")) {
-		fmt.Fprintln(os.Stderr, "a daemon panicked")
+	if wrong := panicked(filepath.Join(dir, "lab", "log"), 4); wrong != "" { // milter and agent of alfa and beta
+		fmt.Fprintln(os.Stderr, wrong)
 		code = 1
 	}
 	if code != 0 {
@@ -72,15 +73,51 @@ func build(dir, name, pkg string) (string, error) {
 	return bin, nil
 }
 
-// panicked says whether a daemon of the lab logged a panic: it answers "try later", so that no test need notice.
-func panicked(dir string) bool {
+// panicked says what is wrong when a daemon of the lab logged a panic, which it answers with "try later", so that no test
+// need notice, or died of one; "" when none did. Fewer logs than daemons would make the question worthless.
+func panicked(dir string, daemons int) string {
 	files, _ := filepath.Glob(filepath.Join(dir, "*-[lm]*.log")) // the pattern is well formed
+	if len(files) < daemons {
+		return fmt.Sprintf("%d logs of daemons in %s, want %d: %v", len(files), dir, daemons, files)
+	}
 	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil && (bytes.Contains(b, []byte("msg=panic")) || bytes.Contains(b, []byte("msg=\"panic"))) {
-			return true
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return err.Error()
+		}
+		for _, sign := range []string{"msg=panic", `msg="panic`, "\npanic: ", "\nfatal error: "} {
+			if bytes.Contains(append([]byte("\n"), b...), []byte(sign)) {
+				return filepath.Base(f) + ": a daemon panicked: " + strings.TrimSpace(sign)
+			}
 		}
 	}
-	return false
+	return ""
+}
+
+// TestPanicked: the end of this package's tests sees every way in which a daemon panics, and logs that are not there.
+func TestPanicked(t *testing.T) {
+	for name, test := range map[string]struct {
+		line    string
+		daemons int
+		seen    bool
+	}{
+		"nothing":             {"level=INFO msg=issued", 1, false},
+		"the agent's":         {"level=ERROR msg=panic alarm=true", 1, true},
+		"the milter's":        {`level=ERROR msg="panic in a milter transaction"`, 1, true},
+		"that of a goroutine": {"panic: runtime error: index out of range", 1, true},
+		"of the runtime":      {"fatal error: concurrent map writes", 1, true},
+		"a log is missing":    {"level=INFO msg=issued", 2, true},
+	} {
+		dir := t.TempDir()
+		for file, text := range map[string]string{"alfa-lda.log": "first\n" + test.line + "\n", "alfa-postfix.log": "panic: not a daemon of ours\n"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := panicked(dir, test.daemons); (got != "") != test.seen {
+			t.Errorf("%s: panicked says %q, want something: %v", name, got, test.seen)
+		}
+	}
 }
 
 // logs prints the end of every log: CI keeps nothing else.
