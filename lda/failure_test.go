@@ -90,6 +90,7 @@ func TestAliasIsDeliveredWhenOneMailboxIs(t *testing.T) {
 }
 
 func TestDovecotDownThenExpired(t *testing.T) {
+	conformance.Covers(t, "C179")
 	w := newWorld(t)
 	text, r, _ := w.incoming(&message{from: anna, to: []string{mario}})
 	w.dovecot.Down()

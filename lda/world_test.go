@@ -460,6 +460,9 @@ func (w *world) envelope(by *party, m *message) ([]byte, *pec.CertData) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if header.Has("Reply-To") {
+		data.ReplyTo = header.Get("Reply-To")
+	}
 	original := compose.Original{Header: header, Body: pec.Section(pec.Bytes([]byte(text)), body, int64(len(text))-body)}
 	return seal(t, by, must(compose.TransportEnvelope(by.provider, original, data))(t), m.at), data
 }

@@ -200,6 +200,7 @@ func TestWrongQuestions(t *testing.T) {
 		{http.MethodGet, "/", http.StatusNotFound},
 		{http.MethodGet, "/audit", http.StatusInternalServerError},
 		{http.MethodGet, "/audit?grace_ms=-1", http.StatusInternalServerError},
+		{http.MethodGet, "/audit?grace_ms=9223372036854775807", http.StatusInternalServerError},
 	} {
 		request, err := http.NewRequest(test.method, "http://agent"+test.path, nil)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -91,8 +92,8 @@ func handler(q Questions, log *slog.Logger) http.Handler {
 	})
 	answer(pathAudit, func(r *http.Request, fn func(json.RawMessage) error) error {
 		grace, err := strconv.ParseInt(r.FormValue(parameterGrace), 10, 64)
-		if err != nil || grace < 0 {
-			return errors.New("no such grace")
+		if err != nil || grace < 0 || grace > math.MaxInt64/int64(time.Millisecond) {
+			return fmt.Errorf("%s=%.30q is no number of milliseconds; write one from 0 on", parameterGrace, r.FormValue(parameterGrace))
 		}
 		return q.Audit(r.Context(), time.Duration(grace)*time.Millisecond, fn)
 	})

@@ -25,6 +25,10 @@ func LoadSenderMap(path string) (SenderMap, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseSenderMap(path, data)
+}
+
+func parseSenderMap(path string, data []byte) (SenderMap, error) {
 	m, faults := SenderMap{}, Faults(nil)
 	for i, line := range strings.Split(string(data), "\n") {
 		line, _, _ = strings.Cut(line, "#")

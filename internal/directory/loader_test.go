@@ -236,6 +236,7 @@ func TestWhatIsNotGenuineIsNotUsed(t *testing.T) {
 }
 
 func TestTheSignerIsJudgedToday(t *testing.T) {
+	conformance.Covers(t, "C224")
 	f := newFixture(t)
 	f.publish(sign(t, f.by, f.ldif("alfa.example")))
 	l := f.load()

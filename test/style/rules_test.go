@@ -58,6 +58,8 @@ func seeds() []seed {
 		{"clock", "lda/a.go", "package lda\nimport t §time§\nvar _ = t.After\n", "time.After belongs"},
 		{"clock", "internal/clock/a.go", "package clock\nimport §time§\nvar _ = time.Now\n", ""},
 		{"clock", "lda/a_test.go", "package lda\nimport §time§\nvar _ = time.Now\n", ""},
+		{"corpora", "lda/a_test.go", "package lda\nfunc FuzzReplies(f *testing.F) {}\n", "FuzzReplies has no corpus in lda/testdata/fuzz/FuzzReplies"},
+		{"corpora", "lda/a_test.go", "package lda\nfunc TestReplies(t *testing.T) {}\n", ""},
 		{"italian", "lda/a.go", "package lda\nconst x = §X-Ricevuta§\n", "the Italian word \"Ricevuta\""},
 		{"italian", "pec/compose/a.go", "package compose\nconst x = \"<mittente>\"\n", "the Italian word"},
 		{"italian", "internal/config/a.go", "package config\nconst x = §posta-certificata@alfa.example§\n", ""},

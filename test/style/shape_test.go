@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
+	"os"
+	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -64,6 +67,27 @@ func packageDocs(t *tree) []string {
 			faults = append(faults, fmt.Sprintf("%s: the package has no comment.", dir))
 		case !negation.MatchString(docs[dir]):
 			faults = append(faults, fmt.Sprintf("%s: the comment of the package does not say what it does not do.", dir))
+		}
+	}
+	return faults
+}
+
+// corpora: what fuzzing once found is in the tree, and every run of the tests tries it again.
+func corpora(t *tree) []string {
+	var faults []string
+	for _, f := range t.files {
+		if !f.isGo() || !strings.HasSuffix(f.path, "_test.go") {
+			continue
+		}
+		for _, decl := range f.syntax.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Fuzz") {
+				continue
+			}
+			dir := path.Join(f.dir(), "testdata/fuzz", fn.Name.Name)
+			if inputs, err := os.ReadDir(filepath.Join(t.root, filepath.FromSlash(dir))); err != nil || len(inputs) == 0 {
+				faults = append(faults, fmt.Sprintf("%s: %s has no corpus in %s.", t.at(fn), fn.Name.Name, dir))
+			}
 		}
 	}
 	return faults

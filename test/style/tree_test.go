@@ -132,6 +132,7 @@ var rules = map[string]func(*tree) []string{
 	"sizes":         sizes,
 	"package docs":  packageDocs,
 	"exported docs": exportedDocs,
+	"corpora":       corpora,
 	"clock":         clockOnly,
 	"italian":       italian,
 	"mutable state": mutableState,
