@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"github.com/ceralacca/ceralacca/deploy/lab"
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
 	"github.com/ceralacca/ceralacca/internal/conformance"
 )
@@ -153,6 +155,86 @@ func TestOrdinaryMailIsUntouched(t *testing.T) {
 	if len(shared.submission["alfa"]) != before {
 		t.Error("ordinary mail passed the milter")
 	}
+}
+
+// What an administrator had before, what he has with ceralacca, and what he has once he took it out again deliver an
+// ordinary message with the same bytes; so do they while nothing answers at ceralacca's sockets.
+func TestOrdinaryMailIsTheSameBeforeDuringAndAfter(t *testing.T) {
+	h := shared.Alfa
+	with := [2]string{readConfig(t, h, "main.cf"), readConfig(t, h, "master.cf")}
+	const begin, end = "# ceralacca: what the first Postfix instance gains at the end", "# The listener of the ordinary domains."
+	main, _, found := strings.Cut(with[0], "# ceralacca: what the first Postfix instance")
+	head, rest, found2 := strings.Cut(with[1], begin)
+	_, tail, found3 := strings.Cut(rest, end)
+	if !found || !found2 || !found3 {
+		t.Fatal("the configuration no longer shows where ceralacca's part begins and ends")
+	}
+	without := [2]string{main + "\nvirtual_mailbox_domains = " + h.OrdinaryDomain + "\n", head + end + tail}
+	t.Cleanup(func() { writeConfig(t, h, with) })
+	deliver := func(subject string) []byte {
+		// What Postfix may touch, but for a line over 998 bytes: it breaks those on the way to LMTP, and no longer does
+		// with ceralacca, which README.md says.
+		raw := append([]byte("X-Begin: here\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@gamma.example>\r\n"),
+			bytes.Replace(awkward(subject), []byte(strings.Repeat("long ", 400)), []byte(strings.Repeat("long ", 190)), 1)...)
+		raw = bytes.ReplaceAll(raw, []byte("X-Ceralacca-Transaction"), []byte("X-Of-Somebody")) // the one name that is ours
+		s, err := shared.env.Dial("ALFA", "ORDINARY_MX_PORT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		to := h.OrdinaryUsers[2]
+		if err := client.Transact(s, client.Mail{From: "gino@gamma.example", To: []string{to.Address}, Data: bytes.NewReader(raw)}); err != nil {
+			t.Fatal(err)
+		}
+		got := after(t, inbox(t, "ALFA", to, subject), "X-Begin")
+		return bytes.Replace(got, []byte("Subject: "+subject), []byte("Subject:"), 1)
+	}
+	writeConfig(t, h, without)
+	before := deliver("before ceralacca")
+	writeConfig(t, h, with)
+	during := deliver("with ceralacca")
+	nobody := strings.ReplaceAll(with[1], h.SubmissionSocket, h.SubmissionSocket+".gone")
+	nobody = strings.ReplaceAll(nobody, h.IncomingSocket, h.IncomingSocket+".gone")
+	writeConfig(t, h, [2]string{with[0], nobody})
+	down := deliver("with its daemons down")
+	writeConfig(t, h, without)
+	undone := deliver("without ceralacca")
+	for what, got := range map[string][]byte{"with ceralacca": during, "its daemons down": down, "taken out again": undone} {
+		if !bytes.Equal(got, before) {
+			t.Errorf("%s: got\n%q, before\n%q", what, got, before)
+		}
+	}
+}
+
+func readConfig(t *testing.T, h *lab.Host, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(h.PostfixConfig, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// writeConfig replaces main.cf and master.cf of the first instance, reloads it and waits until it has read them.
+func writeConfig(t *testing.T, h *lab.Host, text [2]string) {
+	t.Helper()
+	for i, name := range []string{"main.cf", "master.cf"} {
+		if err := os.WriteFile(filepath.Join(h.PostfixConfig, name), []byte(text[i]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reloads := func() int {
+		raw, err := os.ReadFile(h.PostfixLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(raw), "reload -- version")
+	}
+	before := reloads()
+	if out, err := exec.Command("postfix", "-c", h.PostfixConfig, "reload").CombinedOutput(); err != nil {
+		t.Fatalf("reload: %v: %s", err, out)
+	}
+	eventually(t, patience, "Postfix has read its configuration", func() bool { return reloads() > before })
 }
 
 func TestIncomingPointTakesPlainAndProtectedConnections(t *testing.T) {

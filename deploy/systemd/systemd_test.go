@@ -1,0 +1,93 @@
+package systemd_test
+
+import (
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ceralacca/ceralacca/internal/config"
+)
+
+// unit is a unit file: the values of each setting, in order.
+type unit map[string][]string
+
+func read(t *testing.T, name string) unit {
+	t.Helper()
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := unit{}
+	for line := range strings.Lines(string(raw)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			u[key] = append(u[key], value)
+		}
+	}
+	return u
+}
+
+func (u unit) one(key string) string { return strings.Join(u[key], "\n") }
+
+// The units run what the binary offers, with the places of the sample configuration, and one that ends does not take
+// the sockets of the other with it.
+func TestUnits(t *testing.T) {
+	sample, err := config.Load("../ceralacca.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"milter", "lda"} {
+		u := read(t, "ceralacca-"+command+".service")
+		for key, want := range map[string]string{
+			"ExecStart":                "/usr/local/bin/ceralacca " + command,
+			"ExecReload":               "/usr/local/bin/ceralacca check-config " + config.DefaultPath + "\n/bin/kill -HUP $MAINPID",
+			"RuntimeDirectory":         path.Base(path.Dir(sample.Agent.AdminSocket.Address)),
+			"RuntimeDirectoryPreserve": "yes", // both units have this folder
+			"Group":                    "postfix",
+			"NoNewPrivileges":          "yes",
+			"ProtectSystem":            "strict",
+			"LimitCORE":                "0",
+			"TimeoutStopSec":           "75s", // more than the minute of what is in hand
+		} {
+			if got := u.one(key); got != want {
+				t.Errorf("%s: %s: got %q, want %q", command, key, got, want)
+			}
+		}
+		if got := u.one("Before"); !strings.Contains(got, "postfix.service") {
+			t.Errorf("%s: Before: got %q, want Postfix", command, got)
+		}
+	}
+	if got, want := "/var/lib/"+read(t, "ceralacca-lda.service").one("StateDirectory"), sample.Agent.State; got != want {
+		t.Errorf("state: the unit may write to %q, the sample configuration says %q", got, want)
+	}
+}
+
+// systemd itself finds nothing to say; where it is not installed TestUnits is all there is.
+func TestSystemdVerifies(t *testing.T) {
+	verify, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Log("systemd is not installed here")
+		return
+	}
+	folder := t.TempDir()
+	var args []string
+	for _, command := range []string{"milter", "lda"} {
+		raw, err := os.ReadFile("ceralacca-" + command + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The program need not be installed.
+		text := strings.ReplaceAll(string(raw), "/usr/local/bin/ceralacca", "/bin/true")
+		file := filepath.Join(folder, "ceralacca-"+command+".service")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	out, err := exec.Command(verify, append([]string{"verify", "--man=no"}, args...)...).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "ceralacca") {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
