@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -13,12 +14,13 @@ type checkCommand struct {
 
 // Help implements kong's HelpProvider.
 func (checkCommand) Help() string {
-	return "Prints FILE:LINE:COL: what; write …, one line per fault, also for the files that the configuration names.\n\n" +
+	return "Prints FILE:LINE:COL: what; write …, one line per fault, also for the files that the configuration names, and " +
+		"for queue lifetimes of the Postfix in /etc/postfix (or MAIL_CONFIG) that would be too short.\n\n" +
 		"Example:\n\n  ceralacca check-config /etc/ceralacca/ceralacca.toml"
 }
 
 // Run prints the faults to standard output: they are the answer.
-func (c checkCommand) Run(s *streams) error {
+func (c checkCommand) Run(ctx context.Context, s *streams) error {
 	conf, err := config.Load(c.File)
 	var faults config.Faults
 	if err != nil && !errors.As(err, &faults) {
@@ -28,7 +30,8 @@ func (c checkCommand) Run(s *streams) error {
 		for _, w := range conf.Warnings() {
 			fmt.Fprintf(s.err, "%s (warning)\n", w)
 		}
-		faults = conf.CheckFiles(config.Look)
+		faults = append(conf.CheckFiles(config.Look), senderFaults(conf)...)
+		faults = append(faults, postfixFaults(ctx)...)
 	}
 	for _, f := range faults {
 		fmt.Fprintln(s.out, f)
@@ -38,4 +41,14 @@ func (c checkCommand) Run(s *streams) error {
 	}
 	_, err = fmt.Fprintf(s.out, "%s: in order\n", c.File)
 	return err
+}
+
+// senderFaults are those of the lines of the sender map; that it cannot be read is said already.
+func senderFaults(conf *config.Config) config.Faults {
+	if conf.Submission.SenderMap == "" {
+		return nil
+	}
+	_, err := config.LoadSenderMap(conf.Submission.SenderMap)
+	faults, _ := errors.AsType[config.Faults](err)
+	return faults
 }
