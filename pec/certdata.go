@@ -76,6 +76,10 @@ func (c *CertData) Reference() string {
 	return c.MessageID
 }
 
+// ErrorFits tells whether the error code is one that the kind may carry: a delivery receipt that states an error, or a
+// non-delivery that states none, contradicts itself. [C200]
+func (c *CertData) ErrorFits() bool { return slices.Contains(legalErrors[c.Kind], c.Error) }
+
 // Encode is the XML document: UTF-8, without DOCTYPE, valid against postacert.dtd, times in the legal time of Italy.
 // Characters that XML cannot hold become spaces or U+FFFD. It refuses, with ErrCertData, what no message of its kind
 // says.
@@ -124,11 +128,11 @@ func marshal(d *certDataXML) ([]byte, error) {
 
 // check says what is wrong with data that are to be certified.
 func (c *CertData) check() error {
-	legal, known := legalErrors[c.Kind]
+	_, known := legalErrors[c.Kind]
 	switch {
 	case !known:
 		return fmt.Errorf("%w: kind %q", ErrCertData, c.Kind)
-	case !slices.Contains(legal, c.Error):
+	case !c.ErrorFits():
 		return fmt.Errorf("%w: error %q in %s", ErrCertData, c.Error, c.Kind)
 	case c.Sender.IsZero() || len(c.Recipients) == 0 || c.Provider == "" || c.Identifier == "" || c.Time.IsZero():
 		return fmt.Errorf("%w: sender, recipients, provider, identifier or time is missing", ErrCertData)

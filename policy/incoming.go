@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/ceralacca/ceralacca/pec"
@@ -88,7 +89,9 @@ func judge(in *Incoming) Judgement {
 	case v.Problem != "": // [C118]
 		return Judgement{OutcomeAnomaly, v.Problem, v.Detail}
 	case v.Data == nil || v.Provider == nil:
-		return Judgement{OutcomeAnomaly, pec.ProblemMalformed, "signed by a provider, without certification data"}
+		return malformed("signed by a provider, without certification data")
+	case !v.Data.ErrorFits(): // [C114] [C200]
+		return malformed(fmt.Sprintf("the error %q in %s", v.Data.Error, v.Kind))
 	case v.Provider.Name == in.Self.Name:
 		// What we sign for our own users never leaves our hosts, so somebody sends it again.
 		return anomalous("signed by ourselves, but it comes from the network")
@@ -103,10 +106,17 @@ func anomalous(detail string) Judgement {
 	return Judgement{OutcomeAnomaly, pec.ProblemRouting, detail}
 }
 
+func malformed(detail string) Judgement {
+	return Judgement{OutcomeAnomaly, pec.ProblemMalformed, detail}
+}
+
 // judgeEnvelope asks that the envelope of the SMTP transaction is the one that was certified: an envelope sent again to
-// somebody else earns no receipt.
+// somebody else earns no receipt. An envelope without its original has nothing to deliver.
 func judgeEnvelope(in *Incoming) Judgement {
 	v := in.Verification
+	if v.Parts == nil || v.Parts.Original == nil { // [C084] [C114]
+		return malformed("there is no original message in it")
+	}
 	if in.Sender.Fold() != v.Data.Sender.Fold() {
 		return anomalous("the sender of the SMTP envelope is not the certified one")
 	}
@@ -151,7 +161,7 @@ func judgeOutcomeNotice(in *Incoming) Judgement {
 		}
 	}
 	if c.Delivery == nil {
-		return Judgement{OutcomeAnomaly, pec.ProblemMalformed, "it names no recipient"}
+		return malformed("it names no recipient")
 	}
 	return speaksFor(in, []pec.Address{*c.Delivery}, OutcomeNotification)
 }
@@ -167,7 +177,7 @@ func judgeServiceNotice(in *Incoming) Judgement {
 		covered = append(slices.Clone(covered), *c.Delivery)
 	}
 	if len(covered) == 0 {
-		return Judgement{OutcomeAnomaly, pec.ProblemMalformed, "it names no recipient"}
+		return malformed("it names no recipient")
 	}
 	return speaksFor(in, covered, OutcomeNotification)
 }

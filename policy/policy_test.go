@@ -139,9 +139,9 @@ var (
 func incoming(t *testing.T) *Incoming {
 	return &Incoming{
 		Verification: &pec.Verification{
-			Provider: other, Kind: pec.KindTransport,
+			Provider: other, Kind: pec.KindTransport, Parts: &pec.Parts{Original: pec.Bytes([]byte("\r\n"))},
 			Data: &pec.CertData{
-				Kind: pec.KindTransport, Sender: address(t, "anna@beta.example"),
+				Kind: pec.KindTransport, Error: pec.ErrorNone, Sender: address(t, "anna@beta.example"),
 				Recipients: []pec.Recipient{
 					{Address: address(t, "mario@alfa.example"), Type: pec.Certified},
 					{Address: address(t, "x@alfa.example"), Type: pec.Ordinary},
@@ -154,7 +154,7 @@ func incoming(t *testing.T) *Incoming {
 }
 
 func TestJudgeIncoming(t *testing.T) {
-	conformance.Covers(t, "C020", "C103", "C105", "C114", "C117", "C118", "C119", "C131")
+	conformance.Covers(t, "C020", "C084", "C103", "C105", "C114", "C117", "C118", "C119", "C131")
 	to := func(s string) func(*Incoming) {
 		return func(in *Incoming) { in.Recipients = []pec.Address{address(t, s)} }
 	}
@@ -163,8 +163,11 @@ func TestJudgeIncoming(t *testing.T) {
 			a := address(t, subject)
 			in.Verification.Provider, in.Verification.Kind = provider, kind
 			in.Verification.Data = &pec.CertData{
-				Kind: kind, Sender: address(t, "mario@alfa.example"),
+				Kind: kind, Error: pec.ErrorNone, Sender: address(t, "mario@alfa.example"),
 				Recipients: []pec.Recipient{{Address: address(t, "anna@beta.example"), Type: pec.Certified}},
+			}
+			if kind == pec.KindNonDelivery {
+				in.Verification.Data.Error = pec.ErrorRecipient
 			}
 			if kind == pec.KindTakeCharge {
 				in.Verification.Data.Taken = []pec.Address{a}
@@ -172,6 +175,12 @@ func TestJudgeIncoming(t *testing.T) {
 				in.Verification.Data.Delivery = &a
 			}
 			in.Recipients = []pec.Address{address(t, rcpt)}
+		}
+	}
+	failing := func(kind pec.Kind, code pec.ErrorCode, rcpt string) func(*Incoming) {
+		return func(in *Incoming) {
+			notice(kind, other, "anna@beta.example", rcpt)(in)
+			in.Verification.Data.Error = code
 		}
 	}
 	tests := []struct {
@@ -191,6 +200,11 @@ func TestJudgeIncoming(t *testing.T) {
 		{"not among the recipients", to("luigi@alfa.example"), OutcomeAnomaly, pec.ProblemRouting},
 		{"among them as ordinary", to("x@alfa.example"), OutcomeAnomaly, pec.ProblemRouting},
 		{"a provider that does not manage the sender", func(in *Incoming) { in.Verification.Provider = &pec.ProviderRecord{Name: "Delta"} }, OutcomeAnomaly, pec.ProblemRouting},
+		{"no original", func(in *Incoming) { in.Verification.Parts.Original = nil }, OutcomeAnomaly, pec.ProblemMalformed},
+		{"an error in an envelope", func(in *Incoming) { in.Verification.Data.Error = pec.ErrorVirus }, OutcomeAnomaly, pec.ProblemMalformed},
+		{"an error in a delivery receipt", failing(pec.KindDelivery, pec.ErrorOther, "mario@alfa.example"), OutcomeAnomaly, pec.ProblemMalformed},
+		{"a non-delivery without an error", failing(pec.KindNonDelivery, pec.ErrorNone, "mario@alfa.example"), OutcomeAnomaly, pec.ProblemMalformed},
+		{"an error in a take-charge", failing(pec.KindTakeCharge, pec.ErrorOther, "ricevute@alfa.example"), OutcomeKept, pec.ProblemMalformed},
 		{"our own, from the network", func(in *Incoming) {
 			in.Verification.Provider, in.Sender = self, address(t, "luigi@alfa.example")
 			in.Verification.Data.Sender = in.Sender

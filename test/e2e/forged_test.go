@@ -141,6 +141,21 @@ func forgeries() []forgery {
 		head, _, _ := strings.Cut(p, "\r\n\r\n")
 		return b + head + "\r\n\r\n" + brokenXML + a
 	}
+	bodiless := func(c string) string {
+		start := strings.LastIndex(c[:strings.Index(c, "Content-Type: message/rfc822")], "\r\n--")
+		_, part, after := certData(c)
+		return c[:start] + part + after
+	}
+	failing := func(c string) string {
+		b, p, a := certData(c)
+		head, body, _ := strings.Cut(p, "\r\n\r\n")
+		xml, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(body, "\r\n", ""))
+		if err != nil {
+			panic(err)
+		}
+		xml = bytes.Replace(xml, []byte(`errore="nessuno"`), []byte(`errore="altro"`), 1)
+		return b + head + "\r\n\r\n" + base64.StdEncoding.EncodeToString(xml) + a
+	}
 	return []forgery{
 		{"body tampered with", changed("AAECAwQFBgcICQ==", "AAECAwQFBgcICg=="), pec.ProblemSignature},
 		{"certification data tampered with", changed("name=\"daticert.xml\"", "name=\"daticerT.xml\""), pec.ProblemSignature},
@@ -157,6 +172,8 @@ func forgeries() []forgery {
 		{"certificate expired", signedBy("LAB_EXPIRED"), pec.ProblemExpired},
 		{"no certification data", edited(none), pec.ProblemMalformed},
 		{"certification data twice", edited(twice), pec.ProblemMalformed},
+		{"no original", edited(bodiless), pec.ProblemMalformed},
+		{"an error in an envelope", edited(failing), pec.ProblemMalformed},
 		{"broken XML", edited(broken), pec.ProblemMalformed},
 		{"anomaly envelope of another provider", anomalyOfDelta, pec.ProblemMalformed},
 		{"recipient is called ordinary", data(func(_ *testing.T, c *pec.CertData) { c.Recipients[0].Type = pec.Ordinary }), pec.ProblemRouting},
