@@ -22,10 +22,10 @@ import (
 const (
 	asideFolder = "due"              // under the state
 	asideLimit  = 5 * 24 * time.Hour // then it is listed and tried no more
-	asideFirst  = 10 * time.Minute   // until the first retry; doubled at each
+	asideFirst  = 30 * time.Second   // until the first retry: who has just made room wants his receipts; doubled at each
 	asideMost   = 6 * time.Hour
 	asideBatch  = 20
-	asideEvery  = 30 * time.Second
+	asideEvery  = 10 * time.Second
 )
 
 // putAside keeps a message that no mailbox takes now. The file is durable when it returns; the row is the caller's to

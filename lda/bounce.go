@@ -51,11 +51,7 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 	}
 	w := a.newWork(p, id, "")
 	if r.returned.Has(pec.FieldReceipt) {
-		w.logBounce(ctx, r, "a notification of ours was not delivered")
-		return w.append(ctx, ledger.Record{
-			Event: ledger.EventDSNIgnored, Kind: pec.Kind(r.returned.Get(pec.FieldReceipt)),
-			Related: []string{r.returned.Get("Message-ID")}, Detail: "a notification of ours was not delivered",
-		})
+		return w.lost(ctx, r)
 	}
 	b, err := w.bounced(ctx, r)
 	if err != nil {
@@ -67,6 +63,24 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 	}
 	defer end()
 	return b.conclude(ctx)
+}
+
+// lost writes down that a notification of ours did not reach its addressee: who that is, what his server said, and by
+// its Message-ID and reference which notification about which message. [C101]
+func (w *work) lost(ctx context.Context, r *report) error {
+	const what = "a notification of ours was not delivered"
+	w.logBounce(ctx, r, what)
+	for _, s := range r.statuses {
+		err := w.append(ctx, ledger.Record{
+			Event: ledger.EventDSNIgnored, Kind: pec.Kind(r.returned.Get(pec.FieldReceipt)),
+			Related: []string{r.returned.Get("Message-ID")}, Reference: r.returned.Get(pec.FieldReference),
+			Detail: s.action + " " + s.attempt.Enhanced + " " + s.final + ": " + what + ": " + s.attempt.Text,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *work) logBounce(ctx context.Context, r *report, what string) {

@@ -110,7 +110,7 @@ func TestServiceNoticeToUser(t *testing.T) {
 
 // TestBounceOfReceipt: a receipt that its addressee's server refuses is logged, and told nobody.
 func TestBounceOfReceipt(t *testing.T) {
-	conformance.Covers(t, "C160", "C184")
+	conformance.Covers(t, "C101", "C160", "C184")
 	mario := env.Users("ALFA")[0].Address
 	o := someone(t, "DELTA")
 	e := o.draft(t, mario)
@@ -123,4 +123,13 @@ func TestBounceOfReceipt(t *testing.T) {
 	settle(t, e.token, map[string][]pec.Kind{
 		mario: {pec.KindTransport}, env["DELTA_MAIL_RECEIPT"]: {pec.KindTakeCharge},
 	})
+	var told []ledger.Record
+	for _, r := range records(t, "ALFA", e.token) { // found by the reference
+		if r.Event == ledger.EventDSNIgnored {
+			told = append(told, r)
+		}
+	}
+	if len(told) != 1 || told[0].Kind != pec.KindDelivery || !strings.Contains(told[0].Detail, "failed 5.1.1 "+e.from) {
+		t.Errorf("the log says %s, want once that the delivery receipt did not reach %s", jsonOf(told), e.from)
+	}
 }

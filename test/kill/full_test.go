@@ -15,7 +15,7 @@ import (
 )
 
 // The sender's mailbox is full: the message goes its way, its receipts wait and can be listed, and nothing bounces.
-// When there is room they arrive, each once.
+// When there is room they arrive within a minute, each once.
 func TestSenderIsFull(t *testing.T) {
 	conformance.Covers(t, "C009", "C165")
 	from, to := env.Login("ALFA_FULL_USER"), env.Users("BETA")[0].Address
@@ -31,7 +31,7 @@ func TestSenderIsFull(t *testing.T) {
 	}
 
 	empty(t, from)
-	set(t, "clock", "11m")
+	set(t, "clock", "1m")
 	t.Cleanup(func() { unset("clock") })
 	restart(t, "alfa-lda", func(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }) // it looks at what is due when it starts
 	want[from.Address] = []pec.Kind{pec.KindAcceptance, pec.KindDelivery}
