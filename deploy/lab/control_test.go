@@ -171,10 +171,8 @@ func TestStopLeavesTheLogsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range entries {
-		if e.Name() != "log" {
-			t.Errorf("%s is left beside the logs", e.Name())
-		}
+	if len(entries) != 1 || entries[0].Name() != "log" {
+		t.Errorf("Stop leaves %v, want the folder log and nothing else", entries)
 	}
 }
 

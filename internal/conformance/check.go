@@ -6,13 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Check compares table, tree and coverage, and returns one sentence for each
 // fault, none when all agree. A nil coverage stands for tests that were not run:
 // what depends on them is not judged.
 func Check(root string, table *Table, citations Citations, coverage Coverage) []string {
-	c := checker{root: root, table: table, citations: citations, coverage: coverage}
+	c := checker{root: root, table: table, citations: citations, coverage: coverage, sources: map[string]string{}}
 	c.unknownIDs()
 	seen := map[string]bool{}
 	for _, row := range table.Rows {
@@ -30,6 +31,7 @@ type checker struct {
 	table     *Table
 	citations Citations
 	coverage  Coverage
+	sources   map[string]string // of the tests of a package, by its folder
 	faults    []string
 }
 
@@ -61,9 +63,34 @@ func (c *checker) row(row Row) {
 			c.fault("%s names %s, which does not exist.", row.ID, path)
 		}
 	}
+	for _, test := range row.Tests {
+		if !c.declared(test) {
+			c.fault("%s names the test %s, which does not exist.", row.ID, test)
+		}
+	}
 	if c.coverage != nil {
 		c.tests(row)
 	}
+}
+
+// declared says whether a test stands in the source, so that one that was renamed is found without running any.
+func (c *checker) declared(test string) bool {
+	dot := strings.LastIndexByte(test, '.')
+	if dot < 0 {
+		return false
+	}
+	dir := test[:dot]
+	text, read := c.sources[dir]
+	if !read {
+		files, _ := filepath.Glob(filepath.Join(c.root, filepath.FromSlash(dir), "*_test.go")) // the pattern is well formed
+		for _, file := range files {
+			data, _ := os.ReadFile(file) // what cannot be read declares nothing
+			text += string(data)
+		}
+		c.sources[dir] = text
+	}
+	name, _, _ := strings.Cut(test[dot+1:], "/") // a subtest is its parent's
+	return strings.Contains(text, "\nfunc "+name+"(")
 }
 
 func (c *checker) status(row Row) {

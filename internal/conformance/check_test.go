@@ -29,7 +29,7 @@ func tree(t *testing.T, files map[string]string) string {
 func goodFiles() map[string]string {
 	return map[string]string{
 		"milter/a.go":      "package milter\n\n// §C001]\nfunc a() {}\n",
-		"milter/a_test.go": "package milter\n\n// §C002]\n",
+		"milter/a_test.go": "package milter\n\n// §C002]\nfunc TestA(t *testing.T) {}\n",
 		"docs/x.md":        "see §C003]\n",
 		"deploy/main.cf":   "# §C004–C005, C001]\n",
 		".lab/old.go":      "// §C777]\n",
@@ -82,7 +82,7 @@ func TestCheckFindsEachFault(t *testing.T) {
 		"done, no code": {func(_ map[string]string, t *Table, _ Coverage) { t.Rows[0].Code = nil },
 			[]string{"C001 is done, but names no code."}},
 		"open, test gone": {func(_ map[string]string, t *Table, _ Coverage) { t.Rows[3].Tests = []string{"lda.TestGone"} },
-			[]string{"C004 names the test lda.TestGone, which did not run for it."}},
+			[]string{"C004 names the test lda.TestGone, which does not exist.", "C004 names the test lda.TestGone, which did not run for it."}},
 		"partly without note": {func(_ map[string]string, t *Table, _ Coverage) { t.Rows[1].Note = "" },
 			[]string{"C002 is partly without a note that says why."}},
 		"n/a without note": {func(_ map[string]string, t *Table, _ Coverage) { t.Rows[2].Status = NotApplicable },

@@ -17,6 +17,7 @@ func module(t *testing.T) (root, coverage string) {
 	for name, text := range map[string]string{
 		filepath.Join(root, "docs", "conformance.tsv"): table,
 		filepath.Join(root, "pec.go"):                  "// [" + "C001]\npackage pec\n",
+		filepath.Join(root, "pec", "a_test.go"):        "package pec\n\nfunc TestA(t *testing.T) {}\n",
 		filepath.Join(coverage, "1.tsv"):               "C001\tpec\tTestA/sub\tpassed\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
