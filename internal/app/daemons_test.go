@@ -217,7 +217,7 @@ func TestNoStart(t *testing.T) {
 		{"somebody else's key", func() { copyFile(t, other, w, "key.pem") }, []string{"key"}, "key.pem"},
 		{"no directory", func() { remove(t, w, "igpec.p7m") }, []string{"directory.file", "igpec.p7m"}, "igpec.p7m"},
 		{"a directory of somebody else", func() { copyFile(t, other, w, "igpec.p7m") }, []string{"signed by somebody else"}, "igpec.p7m"},
-		{"a directory that is none", func() { w.Write(t, "igpec.p7m", []byte("no")) }, []string{"directory"}, "igpec.p7m"},
+		{"a directory that is none", func() { w.Write(t, "igpec.p7m", []byte("no")) }, []string{"directory", w.Path("igpec.p7m")}, "igpec.p7m"},
 		{"a directory without us", func() { w.SignDirectory(t, "alfa.example", other.Signing) }, []string{"does not have our certificate"}, "igpec.p7m"},
 		{"another name", func() { rename(t, w) }, []string{"our name is", "Alfa PEC", "Posta Certificata"}, "ceralacca.toml"},
 		{"another domain", func() { w.SignDirectory(t, "beta.example", w.Signing) }, []string{"does not give us the domain alfa.example"}, "igpec.p7m"},

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -145,7 +146,7 @@ func (l *Loader) refresh(ctx context.Context) error {
 	}
 	snapshot, err := l.open(file)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", cmp.Or(l.options.File, l.options.URL), err)
 	}
 	if err := l.keep(file, digest); err != nil {
 		return err

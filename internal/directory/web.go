@@ -93,7 +93,7 @@ func (s *webSource) fetch(ctx context.Context) ([]byte, error) {
 		s.last = validators{response.Header.Get("ETag"), response.Header.Get("Last-Modified")}
 		return readLimited(response.Body)
 	default:
-		return nil, fmt.Errorf("the server answers %s", response.Status)
+		return nil, fmt.Errorf("%s: the server answers %s", response.Request.URL, response.Status)
 	}
 }
 
