@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
+	"github.com/ceralacca/ceralacca/internal/app"
 	"github.com/ceralacca/ceralacca/internal/config"
 )
 
@@ -14,7 +16,7 @@ type checkCommand struct {
 
 // Help implements kong's HelpProvider.
 func (checkCommand) Help() string {
-	return "Prints FILE:LINE:COL: what; write …, one line per fault, also for the files that the configuration names, and " +
+	return "Prints FILE:LINE:COL: what; write …, one line per fault, also for the files that the configuration names and what is in them, and " +
 		"for queue lifetimes of the Postfix in /etc/postfix (or MAIL_CONFIG) that would be too short.\n\n" +
 		"Example:\n\n  ceralacca check-config /etc/ceralacca/ceralacca.toml"
 }
@@ -30,7 +32,12 @@ func (c checkCommand) Run(ctx context.Context, s *streams) error {
 		for _, w := range conf.Warnings() {
 			fmt.Fprintf(s.err, "%s (warning)\n", w)
 		}
-		faults = append(conf.CheckFiles(config.Look), senderFaults(conf)...)
+		if faults = conf.CheckFiles(config.Look); len(faults) == 0 {
+			deps := app.System()
+			deps.Log = slog.New(slog.DiscardHandler)
+			faults = app.CheckContents(ctx, conf, deps)
+		}
+		faults = append(faults, senderFaults(conf)...)
 		faults = append(faults, postfixFaults(ctx)...)
 	}
 	for _, f := range faults {

@@ -43,8 +43,13 @@ func (c *Config) CheckFiles(look func(path string, kind FileKind) error) Faults 
 			}
 		}
 	}
-	faults.sort()
+	faults.Sort()
 	return faults
+}
+
+// Fault is a fault of what a key of a section names, at the place of the key in the file.
+func (c *Config) Fault(section, key, what, write string) Fault {
+	return c.doc.fault(section, key, what, write)
 }
 
 func (c *Config) fileFault(section, key, path string, err error) Fault {

@@ -41,7 +41,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	r.readSections(sections(c))
 	r.checkTogether(c)
 	if len(r.faults) > 0 {
-		r.faults.sort()
+		r.faults.Sort()
 		return nil, r.faults
 	}
 	return c, nil

@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/directory"
+	"github.com/ceralacca/ceralacca/internal/secret"
+	"github.com/ceralacca/ceralacca/internal/transaction"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// CheckContents looks into the files that a configuration names, once [config.Config.CheckFiles] has found them, and
+// returns what would keep the daemons from starting, in the order of the configuration. The sender map is read by itself.
+// Nobody else is asked: not the directory behind a URL, not Dovecot.
+func CheckContents(ctx context.Context, c *config.Config, d Deps) config.Faults {
+	l := &contents{config: c, parts: &parts{config: c}}
+	l.signing(d)
+	l.transport()
+	l.rest(ctx, d)
+	l.faults.Sort()
+	return l.faults
+}
+
+// contents collects the faults of files.
+type contents struct {
+	config *config.Config
+	parts  *parts
+	faults config.Faults
+}
+
+// good notes an error of what the key of a section names, and says whether there was none.
+func (l *contents) good(section, key string, err error, write string) bool {
+	if err != nil {
+		l.faults = append(l.faults, l.config.Fault(section, key, section+"."+key+": "+strings.ReplaceAll(err.Error(), "\n", "; "), write))
+	}
+	return err == nil
+}
+
+// signing: what signs, and what says that it may. [C003]
+func (l *contents) signing(d Deps) {
+	c, p := l.config.Key, l.parts
+	const certificate = "the paths of our certificate and of its key, both in PEM"
+	own, err := l.ownCertificate()
+	usable := l.good("key", "cert", err, certificate) &&
+		l.good("key", "cert", signer.CheckProfile(own, p.provider(), d.Clock.Now()), "the path of a certificate for [provider] name and address")
+	_, err = signer.ReadAuthorities(c.CA)
+	if !l.good("key", "ca", err, "the path of the certificates of the authorities, in PEM") {
+		return
+	}
+	p.trust, err = signer.NewTrust(signer.TrustFiles{CA: c.CA, CRLs: c.CRL}, d.Log)
+	if l.good("key", "crl", err, "the paths of revocation lists of the authorities in key.ca") && usable {
+		l.good("key", "cert", p.trust.Check(own, nil, d.Clock.Now()), "the path of a certificate that the authorities in key.ca vouch for")
+	}
+}
+
+// ownCertificate is the certificate that signs, and sets the key when it may be read.
+func (l *contents) ownCertificate() (*x509.Certificate, error) {
+	c := l.config.Key
+	key, err := signer.LoadKey(c.Cert, c.Key)
+	if err == nil {
+		l.parts.key = key
+		return key.Certificates()[0], nil
+	}
+	if !ofTheDaemon(err) {
+		return nil, err
+	}
+	data, err := os.ReadFile(c.Cert)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New(c.Cert + ": it has no certificate in PEM")
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// ofTheDaemon: root, who cannot know the user of the daemon, is told nothing of the owner of a secret, as [config.Look] has it.
+func ofTheDaemon(err error) bool { return os.Geteuid() == 0 && errors.Is(err, secret.ErrOwner) }
+
+// transport: what TLS needs.
+func (l *contents) transport() {
+	a, r := l.config.Agent, l.config.Directory
+	for _, pool := range []struct{ section, key, path string }{
+		{"agent", "out_ca", a.OutCA}, {"directory", "url_ca", r.URLCA}, {"dovecot", "imap_ca", l.config.Dovecot.IMAPCA},
+	} {
+		_, err := certificatePool(pool.path)
+		l.good(pool.section, pool.key, err, "the path of certificates of authorities, in PEM")
+	}
+	for _, pair := range []struct{ section, key, cert, secret string }{
+		{"agent", "out_cert", a.OutCert, a.OutKey}, {"directory", "client_cert", r.ClientCert, r.ClientKey},
+	} {
+		if pair.cert == "" {
+			continue
+		}
+		_, err := tls.LoadX509KeyPair(pair.cert, pair.secret)
+		l.good(pair.section, pair.key, err, "the paths of a client certificate and of its key, both in PEM")
+	}
+}
+
+// rest: what the daemons share, and the directory when it is a file.
+func (l *contents) rest(ctx context.Context, d Deps) {
+	_, err := transaction.LoadKey(l.config.HMAC.Key)
+	if !ofTheDaemon(err) {
+		l.good("hmac", "key", err, "the path of a file of at least 32 random bytes: openssl rand -out FILE 32")
+	}
+	_, err = signer.ReadAuthorities(l.config.Directory.SignerCA)
+	if !l.good("directory", "signer_ca", err, "the path of the authority that signs the directory, in PEM") || l.config.Directory.File == "" {
+		return
+	}
+	l.parts.directory, err = directory.Load(ctx, directoryOptions(l.config, "", d))
+	if l.good("directory", "file", err, "the path of the signed directory") && l.parts.key != nil {
+		l.good("directory", "file", l.parts.checkSelf(), "the path of a directory that lists us")
+	}
+}
