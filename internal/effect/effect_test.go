@@ -51,11 +51,11 @@ func open(t testing.TB, path string, options ...store.Option) store.Store {
 	return s
 }
 
-func register(t testing.TB, options ...effect.Option) (*effect.Register, store.Store, *manual) {
+func register(t testing.TB) (*effect.Register, store.Store, *manual) {
 	t.Helper()
 	clock := newClock()
 	s := open(t, filepath.Join(t.TempDir(), "store"))
-	return effect.New(s, clock, nil, options...), s, clock
+	return effect.New(s, clock, nil), s, clock
 }
 
 // key is an effect for a recipient of one message.
@@ -166,7 +166,8 @@ func TestGroupStaysTogether(t *testing.T) {
 
 // A group of which a key is held elsewhere cannot be taken over, and then nothing is.
 func TestGroupHeldElsewhere(t *testing.T) {
-	r, _, clock := register(t, effect.Lease(time.Minute))
+	r, _, clock := register(t)
+	effect.SetLease(r, time.Minute)
 	group := keys("take-charge", "a@x", "b@x")
 	first := claim(t, r, group...)
 	must(t, first.Prepare(t.Context(), artefact(t, group...)))
@@ -180,7 +181,8 @@ func TestGroupHeldElsewhere(t *testing.T) {
 }
 
 func TestLostLease(t *testing.T) {
-	r, _, clock := register(t, effect.Lease(time.Minute))
+	r, _, clock := register(t)
+	effect.SetLease(r, time.Minute)
 	k := key("e", "a@x")
 	first := claim(t, r, k)
 	clock.pass(59 * time.Second)
@@ -208,7 +210,8 @@ func TestLostLease(t *testing.T) {
 
 // Nobody waited for the key: who comes back late still has it.
 func TestLateHolder(t *testing.T) {
-	r, _, clock := register(t, effect.Lease(time.Minute))
+	r, _, clock := register(t)
+	effect.SetLease(r, time.Minute)
 	c := claim(t, r, key("e", "a@x"))
 	clock.pass(time.Hour)
 	must(t, c.Done(t.Context(), keys("e", "a@x"), nil))
@@ -216,7 +219,8 @@ func TestLateHolder(t *testing.T) {
 
 // Between the check of a claim and its commit the key cannot be taken, however long the commit lasts.
 func TestSlowCommitKeepsTheKey(t *testing.T) {
-	r, _, clock := register(t, effect.Lease(time.Minute))
+	r, _, clock := register(t)
+	effect.SetLease(r, time.Minute)
 	k := key("e", "a@x")
 	c := claim(t, r, k)
 	err := c.Done(t.Context(), []effect.Key{k}, func(store.Tx) error {
@@ -458,7 +462,8 @@ func TestSameIdentifierOtherDigest(t *testing.T) {
 func TestCompetingWorkers(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "store"))
 	clock := newClock()
-	r := effect.New(s, clock, nil, effect.Lease(time.Minute))
+	r := effect.New(s, clock, nil)
+	effect.SetLease(r, time.Minute)
 	const messages, workers = 20, 8
 	done := make([]atomic.Int32, messages)
 	var group sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// defaultLease is how long a claim is safe without a sign of life.
+// defaultLease is how long a claim is safe without [Claim.Renew], [Claim.Prepare] or [Claim.Done].
 const defaultLease = 10 * time.Minute
 
 // Register knows who works on what. It is safe for concurrent use.
@@ -37,21 +37,9 @@ type lease struct {
 	busy  bool // a transaction of the holder is under way: nobody takes the key now
 }
 
-// Option changes how a register works.
-type Option func(*Register)
-
-// Lease sets how long a claim is safe without [Claim.Renew], [Claim.Prepare] or [Claim.Done]; 10 minutes otherwise.
-func Lease(d time.Duration) Option {
-	return func(r *Register) { r.lease = d }
-}
-
 // New makes the register of a store; there MUST be one per store. probe may be nil.
-func New(s store.Store, c clock.Clock, probe Probe, options ...Option) *Register {
-	r := &Register{store: s, clock: c, probe: probe, lease: defaultLease, leases: map[Key]*lease{}}
-	for _, option := range options {
-		option(r)
-	}
-	return r
+func New(s store.Store, c clock.Clock, probe Probe) *Register {
+	return &Register{store: s, clock: c, probe: probe, lease: defaultLease, leases: map[Key]*lease{}}
 }
 
 // Probe is the probe of the register, for the steps that are the caller's.
