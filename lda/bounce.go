@@ -62,7 +62,12 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 		return err
 	}
 	defer end()
-	return b.conclude(ctx)
+	defer b.abandon()
+	err = b.conclude(ctx)
+	if unwritten := b.written(ctx); unwritten != nil {
+		return unwritten
+	}
+	return err
 }
 
 // lost writes down that a notification of ours did not reach its addressee: who that is, what his server said, and by

@@ -80,11 +80,11 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 	if len(c.Prepared) == 0 {
 		mark := effect.Prepared{Keys: []effect.Key{key}, Instant: j.agent.now(), Digest: j.signed.Digest, To: box,
 			MessageID: j.messageID()}
-		if err := c.Prepare(ctx, mark); err != nil {
+		if err := j.prepare(ctx, c, mark); err != nil {
 			return time.Time{}, err
 		}
 	}
-	if err := j.alive(ctx); err != nil {
+	if err := j.mayHandOver(ctx); err != nil {
 		return time.Time{}, err
 	}
 	err := j.agent.o.Register.Probe().Around(effect.StepHandOver, key.Effect, func() error {
@@ -97,8 +97,8 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		return time.Time{}, failed(ctx, c, key, err, nil)
 	}
 	at := j.agent.now()
-	err = c.Done(ctx, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })
-	return at, err
+	j.end(c, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })
+	return at, nil
 }
 
 // takes asks whether a mailbox takes mail at all: Dovecot's LMTP does not know of mailboxes that the administrator has

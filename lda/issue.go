@@ -86,7 +86,7 @@ func (w *work) fresh(ctx context.Context, c *effect.Claim, p plan) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
-	if err := c.Prepare(ctx, prepared); err != nil {
+	if err := w.prepare(ctx, c, prepared); err != nil {
 		return err
 	}
 	return w.finish(ctx, c, p, handing{issued{prepared, notice}, sealed, false})
@@ -99,12 +99,10 @@ type handing struct {
 	again  bool // an earlier run may have handed it over
 }
 
-// finish hands over, waits for the answer, and writes that it is done.
+// finish hands over, waits for the answer, and has it written that it is done: at once when an earlier run began it,
+// because this one will ask what became of it, and when it went out, because nobody can look whether it did.
 func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) error {
-	if err := w.alive(ctx); err != nil {
-		return err
-	}
-	if err := w.settle(ctx); err != nil {
+	if err := w.mayHandOver(ctx); err != nil {
 		return err
 	}
 	name := h.Keys[0].Effect
@@ -116,7 +114,7 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 	if err != nil {
 		return fail("hand over "+name, h.notice.Data.Identifier, pec.ErrorTemporary, err)
 	}
-	err = c.Done(ctx, h.Keys, func(tx store.Tx) error {
+	w.end(c, h.Keys, func(tx store.Tx) error {
 		if aside != nil {
 			if err := tracking.PutDue(tx, *aside); err != nil {
 				return err
@@ -124,8 +122,10 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 		}
 		return p.done(tx, h.issued)
 	})
-	if err != nil {
-		return err
+	if h.again || !w.live.local(h.To) {
+		if err := w.written(ctx); err != nil {
+			return err
+		}
 	}
 	w.agent.o.Metrics.Count(metrics.Effects, name)
 	w.log.InfoContext(ctx, "issued", "effect", name, "kind", string(h.notice.Data.Kind), "to", h.To.String(),

@@ -54,8 +54,19 @@ func (a *Agent) newJob(p *presentation, r *transaction.Record) *job {
 	return j
 }
 
-// run walks through the steps. A step may replace those to come.
+// run walks through the steps, and makes durable what they did before Postfix is answered.
 func (j *job) run(ctx context.Context) {
+	defer j.abandon()
+	j.walk(ctx)
+	if err := j.written(ctx); err != nil {
+		for i := range j.answers {
+			j.answers[i] = fmt.Errorf("done: %w", err)
+		}
+	}
+}
+
+// walk takes the steps in turn. A step may replace those to come.
+func (j *job) walk(ctx context.Context) {
 	for len(j.todo) > 0 {
 		next := j.todo[0]
 		j.todo = j.todo[1:]

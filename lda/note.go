@@ -39,7 +39,8 @@ func note(ctx context.Context, j *job) error {
 	if err := j.settle(ctx); err != nil {
 		return err
 	}
-	return claim.Done(ctx, []effect.Key{key}, j.noted)
+	j.end(claim, []effect.Key{key}, j.noted)
+	return nil
 }
 
 // noted writes the facts and the record.

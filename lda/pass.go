@@ -126,7 +126,7 @@ func (w *work) pass(ctx context.Context, p passing) error {
 	if !p.parcel.again {
 		mark := effect.Prepared{Keys: []effect.Key{p.key}, Instant: w.agent.now(), Digest: p.parcel.digest, To: p.parcel.to,
 			MessageID: p.parcel.messageID}
-		if err := claim.Prepare(ctx, mark); err != nil {
+		if err := w.prepare(ctx, claim, mark); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (w *work) pass(ctx context.Context, p passing) error {
 }
 
 func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) error {
-	if err := w.alive(ctx); err != nil {
+	if err := w.mayHandOver(ctx); err != nil {
 		return err
 	}
 	var aside *tracking.Due
@@ -148,7 +148,7 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		return ordinarily(failed(ctx, c, p.key, err, p.refused))
 	}
 	at := w.agent.now()
-	return c.Done(ctx, []effect.Key{p.key}, func(tx store.Tx) error {
+	w.end(c, []effect.Key{p.key}, func(tx store.Tx) error {
 		if err := putResult(tx, p.key, result{At: &at}); err != nil {
 			return err
 		}
@@ -157,6 +157,7 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		}
 		return p.done(tx, at)
 	})
+	return nil
 }
 
 // passed answers for what an earlier presentation ended.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
@@ -19,6 +20,11 @@ type work struct {
 	log     *slog.Logger
 	id      string // of the transaction; becomes the ENVID of what is sent
 	durable bool   // the queue file is known to be on disk
+
+	// ended has happened, and is written down with the next effect that is prepared, before anything else is handed over;
+	// at the latest before Postfix is answered. Whoever dies before finds it prepared, and looks into the mailbox: nothing
+	// is in here that was handed over elsewhere.
+	ended []effect.Ended
 }
 
 // errGone says that Postfix has given up on the connection: whoever answers now answers nobody.
@@ -62,6 +68,43 @@ func (w *work) claim(ctx context.Context, keys []effect.Key) (*effect.Claim, err
 
 // release gives back what is not done, also when the work was cancelled.
 func release(ctx context.Context, c *effect.Claim) { c.Release(context.WithoutCancel(ctx)) }
+
+// mayHandOver is asked just before each hand-over: what ended before must be written, and the queue file on disk.
+func (w *work) mayHandOver(ctx context.Context) error {
+	if err := w.alive(ctx); err != nil {
+		return err
+	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	return w.written(ctx)
+}
+
+// prepare makes an artefact durable before its hand-over, in one transaction with what ended before it.
+func (w *work) prepare(ctx context.Context, c *effect.Claim, p effect.Prepared) error {
+	err := c.PrepareAfter(ctx, w.ended, p)
+	if err == nil {
+		w.ended = nil
+	}
+	return err
+}
+
+// end says that effects have happened; with writes what they make true.
+func (w *work) end(c *effect.Claim, keys []effect.Key, with func(store.Tx) error) {
+	w.ended = append(w.ended, c.End(keys, with))
+}
+
+// written makes durable what ended.
+func (w *work) written(ctx context.Context) error {
+	err := w.agent.o.Register.Finish(ctx, w.ended)
+	if err == nil {
+		w.ended = nil
+	}
+	return err
+}
+
+// abandon gives back what could not be written: the next presentation finds it prepared.
+func (w *work) abandon() { effect.Abandon(w.ended) }
 
 // seal composes and signs a notification. [C001] [C186]
 func (w *work) seal(ctx context.Context, n compose.Notification) (*signer.Sealed, error) {

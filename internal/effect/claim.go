@@ -26,8 +26,9 @@ type Claim struct {
 	register *Register
 	fence    uint64
 
-	mu   sync.Mutex
-	keys map[Key]keyRow // what is claimed and not done
+	mu    sync.Mutex
+	keys  map[Key]keyRow // what is claimed and not done
+	ended map[Key]bool   // of keys: what has happened and is still to be written; Release leaves them
 }
 
 // Claim takes all keys for the caller, or none: when another claim holds one it returns [ErrHeld], a [pec.ErrorBusy].
@@ -38,7 +39,7 @@ func (r *Register) Claim(ctx context.Context, keys []Key) (*Claim, error) {
 			return nil, err
 		}
 	}
-	c := &Claim{register: r, fence: r.nextFence(), keys: map[Key]keyRow{}}
+	c := &Claim{register: r, fence: r.nextFence(), keys: map[Key]keyRow{}, ended: map[Key]bool{}}
 	err := r.probe.around(StepClaim, keys, func() error {
 		if err := r.take(c.fence, keys); err != nil {
 			return err

@@ -29,22 +29,29 @@ func (c *Claim) Renew() error {
 // Prepare makes artefacts durable, in one transaction, before the first of them is handed over. Each of their keys MUST
 // be a free one of the claim. It returns [ErrFenced] when the claim was lost.
 func (c *Claim) Prepare(ctx context.Context, artefacts ...Prepared) error {
+	return c.PrepareAfter(ctx, nil, artefacts...)
+}
+
+// PrepareAfter is Prepare that also writes down what ended before, in the same transaction. The end of ctx is not obeyed
+// when there is any. On an error nothing is written, and what ended is still to be.
+func (c *Claim) PrepareAfter(ctx context.Context, ended []Ended, artefacts ...Prepared) error {
 	var keys []Key
 	for _, p := range artefacts {
 		keys = append(keys, p.Keys...)
 	}
 	rows := map[Key]keyRow{}
-	err := c.step(ctx, StepPrepared, keys, func(tx store.Tx) error {
+	next := part{claim: c, step: StepPrepared, keys: keys, write: func(tx store.Tx) error {
 		for _, p := range artefacts {
 			if err := c.prepare(tx, p, rows); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}}
+	if err := c.register.write(ctx, append(parts(ended), next)); err != nil {
 		return err
 	}
+	forget(ended)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.Copy(c.keys, rows)
@@ -78,26 +85,11 @@ func (c *Claim) prepare(tx store.Tx, p Prepared, rows map[Key]keyRow) error {
 // lost.
 func (c *Claim) Done(ctx context.Context, keys []Key, with func(store.Tx) error) error {
 	keys = c.whole(keys)
-	err := c.step(context.WithoutCancel(ctx), StepDone, keys, func(tx store.Tx) error {
-		for _, key := range keys {
-			if err := c.finish(tx, key); err != nil {
-				return err
-			}
-		}
-		if with == nil {
-			return nil
-		}
-		return with(tx)
-	})
-	if err != nil {
+	ended := []Ended{{claim: c, keys: keys, with: with}}
+	if err := c.register.write(ctx, parts(ended)); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	for _, key := range keys {
-		delete(c.keys, key)
-	}
-	c.mu.Unlock()
-	c.register.give(c.fence, keys)
+	forget(ended)
 	return nil
 }
 
@@ -117,7 +109,7 @@ func (c *Claim) finish(tx store.Tx, key Key) error {
 func (c *Claim) Withdraw(ctx context.Context, keys []Key) error {
 	keys = c.whole(keys)
 	rows := map[Key]keyRow{}
-	err := c.step(context.WithoutCancel(ctx), StepWithdraw, keys, func(tx store.Tx) error {
+	err := c.register.write(context.WithoutCancel(ctx), []part{{claim: c, step: StepWithdraw, keys: keys, write: func(tx store.Tx) error {
 		for _, key := range keys {
 			row := c.row(key)
 			if row.State != statePrepared {
@@ -129,7 +121,7 @@ func (c *Claim) Withdraw(ctx context.Context, keys []Key) error {
 			}
 		}
 		return nil
-	})
+	}}})
 	if err != nil {
 		return err
 	}
@@ -170,26 +162,6 @@ func (c *Claim) remember(ctx context.Context, keys []Key) error {
 	})
 }
 
-// step runs a transaction that writes keys of the claim: between the check that the claim still has them and the commit
-// nobody can take them.
-func (c *Claim) step(ctx context.Context, name string, keys []Key, fn func(store.Tx) error) error {
-	for _, key := range keys {
-		if !c.has(key) {
-			return fmt.Errorf("%w: %q is no part of the claim", ErrKey, key)
-		}
-	}
-	return c.register.probe.around(name, keys, func() error {
-		if err := c.register.hold(c.fence, keys, true); err != nil {
-			return err
-		}
-		err := c.register.store.Update(ctx, fn)
-		if lost := c.register.hold(c.fence, keys, false); err == nil {
-			err = lost
-		}
-		return err
-	})
-}
-
 // whole adds the keys that were prepared together with those given.
 func (c *Claim) whole(keys []Key) []Key {
 	c.mu.Lock()
@@ -222,13 +194,15 @@ func (c *Claim) row(key Key) keyRow {
 	return c.keys[key]
 }
 
-// held are the keys of the claim that are not done.
+// held are the keys of the claim that are not done, but for those of an [Ended].
 func (c *Claim) held() []Key {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	keys := make([]Key, 0, len(c.keys))
 	for key := range c.keys {
-		keys = append(keys, key)
+		if !c.ended[key] {
+			keys = append(keys, key)
+		}
 	}
 	return keys
 }
