@@ -253,8 +253,12 @@ func (b *bounced) tell(ctx context.Context, failed []status) error {
 	if err != nil {
 		return fail("wrap a bounce", b.about.Identifier, pec.ErrorTemporary, err)
 	}
+	digest, err := digestOf(b.message)
+	if err != nil {
+		return fail("read a bounce", b.about.Identifier, pec.ErrorTemporary, err)
+	}
 	return b.pass(ctx, passing{
-		key:   effect.Key{Identifier: b.id, Digest: b.message.Digest(), Effect: effectBounce},
+		key:   effect.Key{Identifier: b.id, Digest: digest, Effect: effectBounce},
 		aside: true,
 		parcel: parcel{
 			to: b.about.Sender, about: b.about.Identifier, kind: pec.KindAnomaly,

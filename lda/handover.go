@@ -41,7 +41,7 @@ func (r *refusal) Error() string {
 // wholeOf writes a sealed message.
 func wholeOf(s *signer.Sealed) func(io.Writer) error {
 	return func(w io.Writer) error {
-		b := bufio.NewWriterSize(w, streamBuffer)
+		b := bufio.NewWriter(w) // for the header; the body comes in large pieces, which go past it
 		if _, err := s.Header().WriteTo(b); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package lda
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -126,18 +127,29 @@ type conn struct {
 
 	// Both guarded by listener.mu: a message is in hand; its answers are given and perhaps not written yet.
 	busy, answered bool
+
+	// Of the goroutine that serves the connection, and of that which has a message in hand while the other one waits.
+	commands commands
+	ahead    []byte // what the library reads next
 }
 
 // Read implements net.Conn with a deadline that every read renews. The library reads again once the replies to a
 // message are written: that is when an agent that is ending hangs up.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(p, c.ahead)
+		c.ahead, c.commands = c.ahead[n:], commands{midLine: !bytes.HasSuffix(p[:n], []byte("\n"))}
+		return n, nil
+	}
 	if c.over() {
 		return 0, io.EOF
 	}
 	if err := c.SetReadDeadline(clock.System{}.Now().Add(idle)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.commands = c.commands.then(p[:n])
+	return n, err
 }
 
 func (c *conn) over() bool {

@@ -22,11 +22,11 @@ func (a *Agent) open(p *presentation) (*job, error) {
 	if err != nil {
 		return nil, fail("open", record.Identifier, pec.ErrorTemporary, err)
 	}
-	digest := sha256.New()
-	if _, err := io.Copy(digest, whole(message)); err != nil {
+	digest, err := digestOf(message)
+	if err != nil {
 		return nil, fail("open", record.Identifier, pec.ErrorTemporary, err)
 	}
-	if [32]byte(digest.Sum(nil)) != record.Digest {
+	if digest != record.Digest {
 		return nil, fail("open", record.Identifier, pec.ErrorTemporary, errAltered)
 	}
 	j := a.newJob(p, record)
@@ -38,6 +38,15 @@ func (a *Agent) open(p *presentation) (*job, error) {
 		return nil, fail("open", record.Identifier, pec.ErrorUntrusted, err)
 	}
 	return j, nil
+}
+
+// digestOf is the SHA-256 of a source.
+func digestOf(src pec.Source) (sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	if _, err = io.Copy(hash, whole(src)); err == nil {
+		hash.Sum(sum[:0])
+	}
+	return sum, err
 }
 
 // errAltered says that what follows a genuine record is not what the milter sealed: Postfix or a filter changed it.
