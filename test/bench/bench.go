@@ -25,6 +25,7 @@ type bench struct {
 	peer   *peer
 	meter  *meter
 	began  time.Time
+	tree   string // what is measured, as git names it before results are written into it
 	// Several goals look at the same measurement.
 	access map[int]outcome
 	flows  map[flow]outcome
@@ -48,7 +49,7 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{ctx: ctx, dir: dir, rounds: o.rounds, began: time.Now(), access: map[int]outcome{}, flows: map[flow]outcome{}}
+	b := &bench{ctx: ctx, dir: dir, rounds: o.rounds, began: time.Now(), tree: output("git", "describe", "--always", "--dirty"), access: map[int]outcome{}, flows: map[flow]outcome{}}
 	b.say("starting the lab and its peers")
 	b.lab, err = lab.Start(ctx, lab.Options{
 		Dir: dir, Bin: bin, Daemons: true, Env: strings.Fields(o.env),
@@ -86,13 +87,17 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Printf("%7.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// conditions says when and on what something is measured.
-func (b *bench) conditions() string {
+// conditions says when, how often and on what something is measured.
+func (b *bench) conditions(g goal) string {
+	times := ""
+	if !g.once {
+		times = fmt.Sprintf(", %d rounds", b.rounds)
+	}
 	load, _ := os.ReadFile("/proc/loadavg") // empty where there is none
-	return fmt.Sprintf("%s, %d rounds, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), b.rounds, strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
+	return fmt.Sprintf("%s%s, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), times, strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
 		runtime.NumCPU(), processor(), output("uname", "-r"), output("postconf", "-d", "-h", "mail_version"),
-		output("dovecot", "--version"), output("openssl", "version"), output("git", "describe", "--always", "--dirty"))
+		output("dovecot", "--version"), output("openssl", "version"), b.tree)
 }
 
 func processor() string {

@@ -66,7 +66,7 @@ func (b *bench) measure(goals []goal, record bool) error {
 	var failed []error
 	for _, g := range goals {
 		b.say("%s: %s", g.name, g.text)
-		began := b.conditions()
+		began := b.conditions(g)
 		rows, err := g.run(b)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", g.name, err))
