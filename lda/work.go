@@ -80,8 +80,12 @@ func (w *work) mayHandOver(ctx context.Context) error {
 	return w.written(ctx)
 }
 
-// prepare makes an artefact durable before its hand-over, in one transaction with what ended before it.
+// prepare makes an artefact durable before its hand-over, in one transaction with what ended before it. Nothing is
+// prepared for a connection that is gone: it would be looked for in vain.
 func (w *work) prepare(ctx context.Context, c *effect.Claim, p effect.Prepared) error {
+	if err := w.alive(ctx); err != nil {
+		return err
+	}
 	err := c.PrepareAfter(ctx, w.ended, p)
 	if err == nil {
 		w.ended = nil
