@@ -2,6 +2,7 @@ package lda
 
 import (
 	"context"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
@@ -46,8 +47,33 @@ func (j *job) accepted(tx store.Tx, s issued) error {
 			return err
 		}
 	}
+	if err := j.likelyTwice(tx, s.Instant); err != nil {
+		return err
+	}
 	return tracking.PutSubmission(tx, j.record.ID, tracking.Submission{
 		Identifier: j.data.Identifier, Sender: j.data.Sender, Recipients: j.data.Recipients, Subject: j.data.Subject,
 		MessageID: j.data.MessageID, ReplyTo: j.data.ReplyTo, Receipt: j.data.Receipt, Time: s.Instant,
 	})
+}
+
+// tableSent holds the identifier under which a message was accepted first, by its sender and the Message-ID that the
+// sender's program gave it.
+const tableSent = "lda.sent"
+
+// likelyTwice marks a message that its sender seems to have sent before: a client that heard 451 because Postfix died
+// while it wrote the queue file sends again what went out all the same. Both are messages of their own.
+func (j *job) likelyTwice(tx store.Tx, at time.Time) error {
+	if j.data.MessageID == "" {
+		return nil
+	}
+	row := []byte(j.data.Sender.Fold().String() + "\x00" + j.data.MessageID)
+	isNew, err := tx.PutNew(tableSent, row, []byte(j.data.Identifier))
+	if err != nil || isNew {
+		return err
+	}
+	first, _ := tx.Get(tableSent, row)
+	r := j.event(ledger.EventPossibleDuplicate, at)
+	r.Related = []string{"<" + string(first) + ">"}
+	r.Detail = "its sender has sent a message with the same Message-ID before"
+	return ledger.Append(tx, r)
 }
