@@ -6,6 +6,13 @@ export PATH := $(PATH):/usr/sbin:/sbin
 # Postfix and Dovecot need root: sudo -n where it is allowed; elsewhere the program says so.
 ROOT := $(shell [ $$(id -u) = 0 ] || ! sudo -n true 2>/dev/null || echo sudo -n)
 
+# go with the caches of root, so that those of the caller stay the caller's.
+GO_AS_ROOT = $(ROOT) -H env PATH="$(PATH)" GOPROXY="$$(go env GOPROXY)" CI="$$CI" CERALACCA_COVERAGE="$$CERALACCA_COVERAGE" go
+
+.PHONY: root
+root:
+	@[ $$(id -u) = 0 ] || [ -n "$(ROOT)" ] || { echo "Tests and measurements start mail servers of their own, which only root can do: run this as root, or allow sudo -n." >&2; exit 1; }
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,8 +41,8 @@ demo: deps build ## a certified exchange from end to end
 	@$(ROOT) bin/demo bin/ceralacca .demo
 
 .PHONY: test
-test: deps ## all tests, on real servers (as root); a summary at the end
-	go run ./test/run -count=1 -timeout 60m ./...
+test: root deps ## all tests, on real servers (as root); a summary at the end
+	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/run -count=1 -timeout 60m ./...
 
 .PHONY: check
 check: ## form, vet, staticcheck, races, fuzzing, and the tests that need no lab
@@ -48,6 +55,6 @@ conformance: ## fill docs/conformance.tsv from the code and the last coverage in
 	go run ./internal/conformance/cmd fill -coverage .work/coverage
 
 .PHONY: bench
-bench: deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
+bench: root deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
 	@deploy/lab/install-deps.sh opendkim
-	go run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(RECORD),-record)
+	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(RECORD),-record)
