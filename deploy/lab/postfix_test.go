@@ -1,7 +1,10 @@
 package lab_test
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -215,26 +218,42 @@ func readConfig(t *testing.T, h *lab.Host, name string) string {
 	return string(raw)
 }
 
-// writeConfig replaces main.cf and master.cf of the first instance, reloads it and waits until it has read them.
+// writeConfig replaces main.cf and master.cf of the first instance, reloads it and waits until each listener that it has
+// then greets by the new configuration.
 func writeConfig(t *testing.T, h *lab.Host, text [2]string) {
 	t.Helper()
+	sum := sha256.Sum256([]byte(text[0] + text[1]))
+	greeting := fmt.Sprintf("configuration %x", sum[:4])
+	text[0] += "\nsmtpd_banner = $myhostname ESMTP " + greeting + "\n"
 	for i, name := range []string{"main.cf", "master.cf"} {
 		if err := os.WriteFile(filepath.Join(h.PostfixConfig, name), []byte(text[i]), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	reloads := func() int {
-		raw, err := os.ReadFile(h.PostfixLog)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Count(string(raw), "reload -- version")
-	}
-	before := reloads()
 	if out, err := exec.Command("postfix", "-c", h.PostfixConfig, "reload").CombinedOutput(); err != nil {
 		t.Fatalf("reload: %v: %s", err, out)
 	}
-	eventually(t, patience, "Postfix has read its configuration", func() bool { return reloads() > before })
+	for _, port := range []int{h.OrdinaryMXPort, h.MXPort, h.SubmissionPort} {
+		address := net.JoinHostPort(h.Address, strconv.Itoa(port))
+		if !strings.Contains(text[1], address) {
+			if port == h.OrdinaryMXPort {
+				t.Fatalf("master.cf does not name %s", address)
+			}
+			continue
+		}
+		eventually(t, patience, address+" greets by the new configuration", func() bool { return strings.Contains(firstLine(address), greeting) })
+	}
+}
+
+// firstLine is the first line that an SMTP server says, empty when there is none.
+func firstLine(address string) string {
+	c, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	line, _ := bufio.NewReader(c).ReadString('\n')
+	return line
 }
 
 func TestIncomingPointTakesPlainAndProtectedConnections(t *testing.T) {
