@@ -38,7 +38,7 @@ var (
 
 // MarshalJSON implements json.Marshaler.
 func (r Record) MarshalJSON() ([]byte, error) {
-	out := recordJSON{Sequence: r.Sequence, Identifier: r.Identifier, Time: pec.ItalianTime(r.Time).Format(time.RFC3339),
+	out := recordJSON{Sequence: r.Sequence, Identifier: r.Identifier, Time: legalTime(r.Time),
 		Sender: r.Sender.String(), Recipients: []recipientJSON{}, Subject: r.Subject, Event: r.Event, Related: []string{},
 		Provider: r.Provider, Effect: r.Effect, QueueID: r.QueueID, Kind: r.Kind, Reference: r.Reference, Detail: r.Detail}
 	for _, recipient := range r.Recipients {
@@ -49,6 +49,18 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	}
 	out.Related = append(out.Related, r.Related...)
 	return json.Marshal(out)
+}
+
+// legalTime writes an instant in the legal time of Italy, or in UTC or as it was given where that would lose something:
+// before 1893 Italy was apart from UTC by seconds too, and a year has four digits.
+func legalTime(t time.Time) string {
+	for _, at := range []time.Time{pec.ItalianTime(t), t.UTC()} {
+		_, offset := at.Zone()
+		if year := at.Year(); offset%60 == 0 && year >= 0 && year <= 9999 {
+			return at.Format(time.RFC3339)
+		}
+	}
+	return t.Format(time.RFC3339)
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

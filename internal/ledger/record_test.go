@@ -197,6 +197,9 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte(`{"time":"2026-01-01T01:00:00+01:00"}`))
+	for _, at := range []string{"9999-12-31T23:59:59Z", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00", "0026-07-06T23:20:11+00:49"} {
+		f.Add([]byte(`{"time":"` + at + `","event":"accepted","identifier":"x"}`))
+	}
 	f.Add([]byte(`{"time":"x"}`))
 	f.Add([]byte(`{"time":"2026-01-01T01:00:00+01:00","covered":["a@b@c"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
