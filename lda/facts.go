@@ -39,7 +39,10 @@ func (w *work) fact(tx store.Tx, about *pec.CertData, provider string, f trackin
 // recordUntrusted writes down what was turned away. It has no identifier that anybody vouches for: its own digest, in the
 // form of a transaction id, stands for one. [C241]
 func (a *Agent) recordUntrusted(ctx context.Context, p *presentation, why error) error {
-	digest := p.message.Digest()
+	digest, err := digestOf(p.message)
+	if err != nil {
+		return err
+	}
 	r := ledger.Record{
 		Identifier: pec.Identifier(hex.EncodeToString(digest[:16])), Time: a.now(), Event: ledger.EventUntrusted,
 		Subject: pec.DecodeText(p.header.Get("Subject")), QueueID: p.queueID, Reference: p.header.Get("Message-ID"),

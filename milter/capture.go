@@ -102,7 +102,7 @@ func (c *capture) measure(p []byte) {
 
 // digest is the SHA-256 of the message: what was made on the way, or by reading it again.
 func (m *message) digest() ([32]byte, error) {
-	if sum := m.Digest(); sum != [32]byte{} {
+	if sum, known := m.Digest(); known {
 		return sum, nil
 	}
 	return transaction.Digest(m.header, m.original().Body)

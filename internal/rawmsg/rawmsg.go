@@ -35,7 +35,7 @@ func NewWriter(dir string) *Writer {
 	return &Writer{dir: dir, digest: sha256.New()}
 }
 
-// SkipDigest saves the work of hashing: the digest of the Message is then zero. It MUST come before the first Write.
+// SkipDigest saves the work of hashing: the digest of the Message is then not known. It MUST come before the first Write.
 func (w *Writer) SkipDigest() { w.digest = nil }
 
 // Write implements io.Writer. After an error all further calls return it.
@@ -104,6 +104,7 @@ func (w *Writer) Finish() (*Message, error) {
 	}
 	if w.digest != nil {
 		w.digest.Sum(m.digest[:0])
+		m.hashed = true
 	}
 	w.buffer, w.file, w.err = nil, nil, ErrFinished
 	return m, nil
@@ -124,6 +125,7 @@ func (w *Writer) Discard() {
 type Message struct {
 	size   int64
 	digest [sha256.Size]byte
+	hashed bool // digest is known
 	memory []byte
 	file   *os.File // nil when the bytes are in memory
 	once   sync.Once
@@ -153,8 +155,8 @@ func (m *Message) ReadAt(p []byte, off int64) (int, error) {
 // Size is the number of bytes.
 func (m *Message) Size() int64 { return m.size }
 
-// Digest is the SHA-256 of the bytes, zero after SkipDigest.
-func (m *Message) Digest() [sha256.Size]byte { return m.digest }
+// Digest is the SHA-256 of the bytes; known is false after SkipDigest.
+func (m *Message) Digest() (sum [sha256.Size]byte, known bool) { return m.digest, m.hashed }
 
 // Close frees the file. The message MUST NOT be read afterwards. It may be called more than once.
 func (m *Message) Close() error {
