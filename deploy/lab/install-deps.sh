@@ -6,6 +6,7 @@
 set -eu
 
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd openssl libxml2-utils ca-certificates'
+packages="$packages protobuf-compiler python3-grpcio python3-protobuf python3-cryptography"
 packages="$packages $*"
 
 missing=

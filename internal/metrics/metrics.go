@@ -20,6 +20,7 @@ type Metrics struct {
 	counters  map[Counter]*prometheus.CounterVec
 	gauges    map[Gauge]prometheus.Gauge
 	durations map[Duration]prometheus.Histogram
+	plugins   plugins
 }
 
 // New makes the numbers of a daemon, all zero.
@@ -27,6 +28,7 @@ func New() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), counters: map[Counter]*prometheus.CounterVec{},
 		gauges: map[Gauge]prometheus.Gauge{}, durations: map[Duration]prometheus.Histogram{}}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.plugins = newPlugins(m.registry)
 	for _, s := range counters() {
 		counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: s.name, Help: s.help}, []string{s.label})
 		m.registry.MustRegister(counter)

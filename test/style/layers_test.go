@@ -71,6 +71,22 @@ func layers(t *tree) []string {
 	return faults
 }
 
+// sdk: what authors build with knows nothing of the mail server.
+func sdk(t *tree) []string {
+	var faults []string
+	for _, f := range t.product() {
+		if f.dir() != "plugins" && !within(f.dir(), "plugins/contract") && !within(f.dir(), "plugins/examples") {
+			continue
+		}
+		for _, path := range f.imports() {
+			if dir, ok := ours(path); ok && dir != "plugins" && !within(dir, "plugins/contract") {
+				faults = append(faults, fmt.Sprintf("%s: what plug-ins are built with must not import %s.", f.path, dir))
+			}
+		}
+	}
+	return faults
+}
+
 // neighbours: the queue stands between milter and agent, in tests too.
 func neighbours(t *tree) []string {
 	var faults []string
@@ -119,6 +135,17 @@ var homes = map[string]string{
 	"github.com/go-ldap/ldif":             "internal/directory",
 	"github.com/go-ldap/ldap":             "internal/directory",
 	"github.com/emersion/go-message":      "pec",
+	"github.com/hashicorp/go-plugin":      "plugins/host",
+	"github.com/hashicorp/go-hclog":       "plugins/host",
+	"github.com/santhosh-tekuri":          "plugins/host",
+	"google.golang.org/grpc":              "plugins/host",
+	"google.golang.org/protobuf":          "plugins/host",
+}
+
+// pluginSide is what runs in a plug-in's own process, and what plays a host that
+// errs: it speaks the protocol beside the one package that speaks it in the daemons.
+func pluginSide(dir string) bool {
+	return dir == "plugins" || within(dir, "plugins/contract") || within(dir, "plugins/examples") || dir == "plugins/check"
 }
 
 // libraries: one library, one package; a library without a home has one importer.
@@ -127,7 +154,7 @@ func libraries(t *tree) []string {
 	importers := map[string][]string{}
 	for _, f := range t.product() {
 		for _, path := range f.imports() {
-			if !foreign(path) || strings.HasPrefix(path, common) {
+			if !foreign(path) || strings.HasPrefix(path, common) || pluginSide(f.dir()) {
 				continue
 			}
 			library, home := homeOf(path)

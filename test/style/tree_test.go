@@ -125,6 +125,7 @@ func (t *tree) add(name, rel string) error {
 var rules = map[string]func(*tree) []string{
 	"layers":        layers,
 	"neighbours":    neighbours,
+	"sdk":           sdk,
 	"test packages": testPackages,
 	"libraries":     libraries,
 	"keys":          keys,

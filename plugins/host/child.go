@@ -1,0 +1,71 @@
+package host
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// child is a process of a plug-in. It dies with the host, however that ends; what it has started dies with it.
+type child struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // how it ended, once done is closed
+}
+
+// spawn starts path in dir with these arguments and this environment and nothing else.
+func spawn(p Program, dir string, args, env []string, out, errors io.Writer) (*child, error) {
+	attr, err := p.Isolation.attributes()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{cmd: exec.Command(p.Path, args...), done: make(chan struct{})}
+	c.cmd.Dir, c.cmd.SysProcAttr = dir, attr
+	c.cmd.Env = append([]string{}, env...)
+	c.cmd.Stdout, c.cmd.Stderr = out, errors
+	c.cmd.WaitDelay = killGrace // for who inherited the pipes
+	started := make(chan error)
+	go func() {
+		// The kernel ties the child to the thread that made it: it must last as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			c.err = c.cmd.Wait()
+			c.killGroup()
+			close(c.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, startError(p.Path, err)
+	}
+	return c, nil
+}
+
+// kill ends the process and what it has started.
+func (c *child) kill() error {
+	err := c.cmd.Process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	c.killGroup()
+	return err
+}
+
+// killGroup ends what the process has started and left in its group. That there is nothing is as good.
+func (c *child) killGroup() { _ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) }
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+func (c *child) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,68 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/plugins"
+)
+
+// Options are what a plug-in is started with.
+type Options struct {
+	// Name is the one in the configuration, [plugins.NAME].
+	Name    string
+	Program Program
+	// Kind is what it is wanted for. It decides what it must describe itself as.
+	Kind plugins.Kind
+	// Config are the values of [plugins.NAME.config]; nil is an empty table.
+	Config map[string]any
+	// Deadline of each call, waiting for a place and for a restart included.
+	Deadline time.Duration
+	// Concurrency is how many calls it gets at a time.
+	Concurrency int
+	// RunDir holds the folders of the processes; it must exist, and its path be short.
+	RunDir string
+	// SpoolDir holds files while they are handed over; it should not be in memory. Empty: in RunDir.
+	SpoolDir string
+	// HostVersion is what plug-ins are told.
+	HostVersion string
+
+	Clock   clock.Clock
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+}
+
+// Defaults of a plug-in's section.
+const (
+	DefaultDeadline    = time.Minute
+	DefaultConcurrency = 16
+)
+
+// sweep removes what the processes of a host left that was killed.
+func (o Options) sweep() error {
+	entries, err := os.ReadDir(o.RunDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), o.Name+"-")
+		number, _, dashed := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(number)
+		if !ok || !dashed || err != nil || errors.Is(syscall.Kill(pid, 0), nil) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(o.RunDir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
