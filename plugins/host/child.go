@@ -16,16 +16,23 @@ type child struct {
 	err  error         // how it ended, once done is closed
 }
 
-// spawn starts path in dir with these arguments and this environment and nothing else.
-func spawn(p Program, dir string, args, env []string, out, errors io.Writer) (*child, error) {
+// surroundings are all that a process finds.
+type surroundings struct {
+	dir         string
+	args, env   []string
+	out, errors io.Writer
+}
+
+// spawn starts a program with these surroundings and nothing else.
+func spawn(p Program, s surroundings) (*child, error) {
 	attr, err := p.Isolation.attributes()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(p.Path, args...), done: make(chan struct{})}
-	c.cmd.Dir, c.cmd.SysProcAttr = dir, attr
-	c.cmd.Env = append([]string{}, env...)
-	c.cmd.Stdout, c.cmd.Stderr = out, errors
+	c := &child{cmd: exec.Command(p.Path, s.args...), done: make(chan struct{})}
+	c.cmd.Dir, c.cmd.SysProcAttr = s.dir, attr
+	c.cmd.Env = append([]string{}, s.env...)
+	c.cmd.Stdout, c.cmd.Stderr = s.out, s.errors
 	c.cmd.WaitDelay = killGrace // for who inherited the pipes
 	started := make(chan error)
 	go func() {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,11 +27,6 @@ func (p Program) Describe(ctx context.Context) (plugins.Description, error) {
 	if err := p.Verify(); err != nil {
 		return d, err
 	}
-	dir, err := os.MkdirTemp("", "ceralacca-describe-")
-	if err != nil {
-		return d, fmt.Errorf("host: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // an empty folder that is left does no harm
 	out, said := &cappedBuffer{limit: maxDescribe}, &cappedBuffer{limit: maxLine}
 	if err := p.run(ctx, out, said); err != nil {
 		return d, fmt.Errorf("%w; it says: %q", err, said.String())
@@ -50,7 +44,7 @@ func (p Program) Describe(ctx context.Context) (plugins.Description, error) {
 func (p Program) run(ctx context.Context, out, said *cappedBuffer) error {
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()
-	c, err := spawn(p, "/", []string{plugins.DescribeArgument}, nil, out, said)
+	c, err := spawn(p, surroundings{dir: "/", args: []string{plugins.DescribeArgument}, out: out, errors: said})
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (r *process) Start(context.Context) error {
 	if err := r.program.Verify(); err != nil {
 		return err
 	}
-	c, err := spawn(r.program, r.dir, nil, r.env, r.out, r.said)
+	c, err := spawn(r.program, surroundings{dir: r.dir, env: r.env, out: r.out, errors: r.said})
 	if err != nil {
 		return err
 	}

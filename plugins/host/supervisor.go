@@ -208,7 +208,7 @@ func (s *Supervisor) instance(ctx context.Context) (*Instance, error) {
 		s.mu.Lock()
 		i, changed, failures := s.current, s.changed, s.failures
 		s.mu.Unlock()
-		if i != nil {
+		if i != nil && !i.process.child.ended() {
 			return i, nil
 		}
 		if failures >= patience {
