@@ -38,6 +38,7 @@ func (c checkCommand) Run(ctx context.Context, s *streams) error {
 			faults = app.CheckContents(ctx, conf, deps)
 		}
 		faults = append(faults, senderFaults(conf)...)
+		faults = append(faults, app.PluginFaults(ctx, conf)...)
 		faults = append(faults, postfixFaults(ctx)...)
 	}
 	for _, f := range faults {

@@ -23,6 +23,7 @@ type Config struct {
 	Dovecot    Dovecot
 	HMAC       HMAC
 	Antivirus  Antivirus
+	Plugins    []Plugin // in the order of their names
 
 	doc document
 }

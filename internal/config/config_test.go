@@ -31,7 +31,7 @@ func address1(t *testing.T, text string) pec.Address {
 	return a
 }
 
-func readFile(t testing.TB, path string) string {
+func fileText(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func parse(t *testing.T, text string) *Config {
 }
 
 // good is a configuration with no more than must be written.
-func good(t testing.TB) string { return readFile(t, "testdata/good.toml") }
+func good(t testing.TB) string { return fileText(t, "testdata/good.toml") }
 
 func TestParse(t *testing.T) {
 	want := &Config{
@@ -134,7 +134,7 @@ func TestBrokenFiles(t *testing.T) {
 		t.Fatalf("%d broken files, %v; want the corpus", len(files), err)
 	}
 	for _, file := range files {
-		_, err := Parse(filepath.Base(file), []byte(readFile(t, file)))
+		_, err := Parse(filepath.Base(file), []byte(fileText(t, file)))
 		faults, ok := errors.AsType[Faults](err)
 		if !ok || len(faults) == 0 {
 			t.Errorf("%s: %v; want faults", file, err)
@@ -147,7 +147,7 @@ func TestBrokenFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if diff := cmp.Diff(readFile(t, wantFile), got); diff != "" {
+		if diff := cmp.Diff(fileText(t, wantFile), got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
 	}
@@ -274,7 +274,7 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if diff := cmp.Diff(want, readFile(t, path)); diff != "" {
+		if diff := cmp.Diff(want, fileText(t, path)); diff != "" {
 			t.Errorf("%s is old: go test ./internal/config -update (-want +got):\n%s", path, diff)
 		}
 	}

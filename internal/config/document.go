@@ -52,15 +52,15 @@ func (d *document) locate(data []byte) {
 	}
 }
 
-// locateValue goes into an inline table: it is a section too.
+// locateValue goes into inline tables: they are sections too.
 func (d *document) locateValue(parser *unstable.Parser, path []string, node *unstable.Node) {
-	if node.Kind != unstable.InlineTable || len(path) > 1 {
+	if node.Kind != unstable.InlineTable {
 		return
 	}
 	pairs := node.Children()
 	for pairs.Next() {
 		if pair := pairs.Node(); pair.Kind == unstable.KeyValue {
-			d.note(parser, path, pair.Key())
+			d.locateValue(parser, d.note(parser, path, pair.Key()), pair.Value())
 		}
 	}
 }

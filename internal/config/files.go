@@ -43,6 +43,7 @@ func (c *Config) CheckFiles(look func(path string, kind FileKind) error) Faults 
 			}
 		}
 	}
+	faults = append(faults, c.checkPluginFiles(look)...)
 	faults.Sort()
 	return faults
 }

@@ -14,7 +14,7 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, file := range append(files, "testdata/good.toml") {
-		f.Add(readFile(f, file))
+		f.Add(fileText(f, file))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse("x", []byte(text))

@@ -15,6 +15,14 @@ const maxFile = 1 << 20
 // Load reads the file at path. The error is of type [Faults] when the file is wrong, and names all that is; otherwise
 // it is that of reading. The files that the configuration names are not looked at: see [Config.CheckFiles].
 func Load(path string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -27,7 +35,7 @@ func Load(path string) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s: more than %d bytes", path, maxFile)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // Parse is [Load] of data that were read from the named file. The error is of type [Faults].
@@ -39,6 +47,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	c := &Config{doc: doc}
 	r := reader{doc: &c.doc, good: map[string]bool{}}
 	r.readSections(sections(c))
+	r.readPlugins(c)
 	r.checkTogether(c)
 	if len(r.faults) > 0 {
 		r.faults.Sort()
@@ -65,7 +74,7 @@ func (r *reader) readSections(all []section) {
 		r.readSection(s)
 	}
 	for name := range r.doc.values {
-		if !hasSection(all, name) {
+		if !hasSection(all, name) && name != pluginsSection {
 			r.add(name, "", fmt.Sprintf("%q is not a section", name), strings.Join(names, ", "))
 		}
 	}

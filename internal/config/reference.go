@@ -19,7 +19,7 @@ func Reference() string {
 		"What a daemon opens at its start changes at the next start only: the sockets, `queue_directory`, `state`, `metrics`\n" +
 		"and the key of `[hmac]`. A reload that finds another value there says so in the log and keeps the old one.\n\n" +
 		"[deploy/ceralacca.toml](../deploy/ceralacca.toml) is a file to start from.\n")
-	for _, s := range sections(&Config{}) {
+	for _, s := range append(sections(&Config{}), section{pluginsSection + ".NAME", pluginReference, pluginKeys(&Plugin{})}) {
 		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", s.name, s.doc)
 		for _, k := range s.keys {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, k.value.kind, k.defaultText(), k.doc)
@@ -55,7 +55,16 @@ func Sample() string {
 			b.WriteString(k.example() + "\n")
 		}
 	}
+	samplePlugin(&b)
 	return b.String()
+}
+
+// samplePlugin is all comment: what plug-ins there are is not known here.
+func samplePlugin(b *strings.Builder) {
+	fmt.Fprintf(b, "\n%s#[%s.clamav]\n", wrapped(pluginReference), pluginsSection)
+	for _, k := range pluginKeys(&Plugin{}) {
+		b.WriteString(wrapped(k.doc) + "#" + k.example() + "\n")
+	}
 }
 
 // wrapped is text as lines of comment of at most 100 characters.

@@ -304,7 +304,15 @@ func duration(field *time.Duration, least, most time.Duration) value {
 }
 
 // hours drops the zeros of a duration.
-func hours(d time.Duration) string { return strings.TrimSuffix(d.String(), "0m0s") }
+func hours(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
 
 var sizeForm = regexp.MustCompile(`^([0-9]{1,15}) ?(KB|MB|GB)$`)
 

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ceralacca/ceralacca/internal/app"
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/check"
+	"github.com/ceralacca/ceralacca/plugins/host"
+)
+
+type pluginCommand struct {
+	Check    pluginCheckCommand    `cmd:"" help:"Hold a plug-in against every rule of the contract, one line each."`
+	Describe pluginDescribeCommand `cmd:"" help:"Print what a plug-in says of itself, and whether it fits."`
+	List     pluginListCommand     `cmd:"" help:"List the plug-ins of the configuration, and whether they fit."`
+}
+
+// Help implements kong's HelpProvider.
+func (pluginCommand) Help() string {
+	return "Examples:\n\n  ceralacca plugin check ./eicar\n  ceralacca plugin list"
+}
+
+// pluginRun is how a plug-in is run that no configuration names.
+type pluginRun struct {
+	Path    string `arg:"" help:"The executable of the plug-in."`
+	User    string `help:"The user it runs as; for root, nobody unless it is said."`
+	Network bool   `help:"Let it use the network."`
+}
+
+// program makes the path absolute.
+func (r pluginRun) program() (host.Program, error) {
+	path, err := filepath.Abs(r.Path)
+	if err != nil {
+		return host.Program{}, usageError{err}
+	}
+	if _, err := os.Stat(path); err != nil {
+		return host.Program{}, usageError{err}
+	}
+	user := r.User
+	if user == "" && os.Geteuid() == 0 {
+		user = "nobody"
+	}
+	return host.Program{Path: path, Isolation: host.Isolation{User: user, Network: r.Network}}, nil
+}
+
+type pluginCheckCommand struct {
+	pluginRun
+	Config  string `help:"A TOML file with what would stand in [plugins.NAME.config]."`
+	Verbose bool   `help:"Show what the plug-in says."`
+}
+
+// Help implements kong's HelpProvider.
+func (pluginCheckCommand) Help() string {
+	return "The plug-in runs as it would under a daemon: as another user, without network, with an empty environment. The exit " +
+		"code is 1 when a line fails.\n\nExample:\n\n  ceralacca plugin check --config eicar.toml ./eicar"
+}
+
+// Run prints a line for each check.
+func (c pluginCheckCommand) Run(ctx context.Context, s *streams) error {
+	p, err := c.program()
+	if err != nil {
+		return err
+	}
+	o := check.Options{Path: p.Path, Isolation: p.Isolation, Log: slog.New(slog.DiscardHandler)}
+	if c.Verbose {
+		o.Log = slog.New(slog.NewTextHandler(s.err, nil))
+	}
+	if c.Config != "" {
+		if o.Config, err = c.values(ctx, p); err != nil {
+			return err
+		}
+	}
+	failed, err := check.Run(ctx, o, func(l check.Line) { fmt.Fprintln(s.out, l) })
+	if err != nil {
+		return usageError{err}
+	}
+	if failed > 0 {
+		fmt.Fprintf(s.out, "%s: %d failed\n", c.Path, failed)
+		return errWrong
+	}
+	_, err = fmt.Fprintf(s.out, "%s: in order\n", c.Path)
+	return err
+}
+
+// values reads the configuration, and says what is wrong in it by line and column.
+func (c pluginCheckCommand) values(ctx context.Context, p host.Program) (map[string]any, error) {
+	values, fault, err := config.LoadValues(c.Config)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	d, err := p.Describe(ctx)
+	if err != nil {
+		return values, nil // check says so on its own line
+	}
+	var faults config.Faults
+	for _, m := range host.CheckConfig(d, values) {
+		faults = append(faults, fault(m.Path, m.String(), "what ceralacca plugin describe "+c.Path+" says"))
+	}
+	if len(faults) > 0 {
+		return nil, usageError{faults}
+	}
+	return values, nil
+}
+
+type pluginDescribeCommand struct{ pluginRun }
+
+// Help implements kong's HelpProvider.
+func (pluginDescribeCommand) Help() string {
+	return "Example:\n\n  ceralacca plugin describe /usr/lib/ceralacca/plugins/clamav"
+}
+
+// Run prints the description as JSON.
+func (c pluginDescribeCommand) Run(ctx context.Context, s *streams) error {
+	p, err := c.program()
+	if err != nil {
+		return err
+	}
+	d, err := p.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	sum, err := host.Checksum(p.Path)
+	if err != nil {
+		return usageError{err}
+	}
+	out := json.NewEncoder(s.out)
+	out.SetIndent("", "  ")
+	return out.Encode(struct {
+		plugins.Description
+		SHA256 string `json:"sha256"`
+	}{d, sum})
+}
+
+type pluginListCommand struct {
+	Config string `default:"/etc/ceralacca/ceralacca.toml" help:"Configuration file."`
+}
+
+// Help implements kong's HelpProvider.
+func (pluginListCommand) Help() string {
+	return "Example:\n\n  ceralacca plugin list --config /etc/ceralacca/ceralacca.toml"
+}
+
+// Run prints a line for each plug-in, and what is wrong.
+func (c pluginListCommand) Run(ctx context.Context, s *streams) error {
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		return usageError{err}
+	}
+	for _, p := range conf.Plugins {
+		d, err := app.Program(p).Describe(ctx)
+		if err != nil {
+			fmt.Fprintf(s.out, "%-16s %s\n", p.Name, "does not fit")
+			continue
+		}
+		fmt.Fprintf(s.out, "%-16s %-12s %s %s, needs %s\n", p.Name, d.Kind, d.Name, d.Version, needs(d))
+	}
+	faults := app.PluginFaults(ctx, conf)
+	for _, f := range faults {
+		fmt.Fprintln(s.out, f)
+	}
+	if len(faults) > 0 {
+		return errWrong
+	}
+	return nil
+}
+
+func needs(d plugins.Description) string {
+	if len(d.Needs) == 0 {
+		return "nothing"
+	}
+	words := make([]string, len(d.Needs))
+	for i, n := range d.Needs {
+		words[i] = string(n)
+	}
+	return strings.Join(words, ", ")
+}
