@@ -260,15 +260,18 @@ func (k *kit) leave(ctx context.Context, key string, cut func(context.Context) (
 	}
 	for range atOnce {
 		cutting, cancel := cut(ctx)
+		defer cancel()
 		if _, err := k.send(cutting); err != nil {
-			cancel()
 			return err
 		}
 		if _, timed := cutting.Deadline(); !timed {
-			cancel()
-			continue
+			// Not before the plug-in is in the middle of the call.
+			go func() {
+				if k.run.Clock.Sleep(ctx, short/2) == nil {
+					cancel()
+				}
+			}()
 		}
-		defer cancel()
 	}
 	if err := k.run.Clock.Sleep(ctx, 2*short); err != nil {
 		return err

@@ -106,7 +106,10 @@ func Run(ctx context.Context, o Options, tell func(Line)) (failed int, err error
 	k := &kit{o: o, dir: dir, tell: tell}
 	defer k.stop()
 	for _, s := range k.steps() {
-		if !k.try(ctx, s) && s.vital {
+		if k.try(ctx, s) {
+			continue
+		}
+		if s.vital || k.start(ctx) != nil { // the next check gets a process that has failed nothing
 			break
 		}
 	}
@@ -130,7 +133,7 @@ func (k *kit) steps() []step {
 		{"deadline", false, k.deadline},
 		{"64 calls at once", false, k.many},
 		{"idempotency", false, k.idempotency},
-		{"crash in mid-call", false, k.crash},
+		{"crash in call", false, k.crash},
 		{"restart", false, k.restart},
 		{"end", false, k.end},
 	}
