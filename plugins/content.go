@@ -21,6 +21,9 @@ type Content struct {
 	source     io.Reader
 }
 
+// NewContent makes a content of size bytes from r, for an author's own tests.
+func NewContent(r io.Reader, size int64) *Content { return &Content{size: size, source: r} }
+
 // Size is how many bytes the whole content has.
 func (c *Content) Size() int64 { return c.size }
 

@@ -30,7 +30,7 @@ type commands struct {
 	Log         logCommand      `cmd:"" help:"Read the legal log."`
 	Audit       auditCommand    `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
 	Receipts    receiptsCommand `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
-	Plugin      pluginCommand   `cmd:"" help:"Check, describe and list plug-ins."`
+	Plugin      pluginCommand   `cmd:"" help:"Write, check, describe and list plug-ins."`
 	Version     versionCommand  `cmd:"" help:"Print the version."`
 }
 

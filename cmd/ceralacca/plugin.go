@@ -14,17 +14,19 @@ import (
 	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/check"
 	"github.com/ceralacca/ceralacca/plugins/host"
+	"github.com/ceralacca/ceralacca/plugins/scaffold"
 )
 
 type pluginCommand struct {
 	Check    pluginCheckCommand    `cmd:"" help:"Hold a plug-in against every rule of the contract, one line each."`
 	Describe pluginDescribeCommand `cmd:"" help:"Print what a plug-in says of itself, and whether it fits."`
+	New      pluginNewCommand      `cmd:"" help:"Write the module of a new plug-in, which builds and passes."`
 	List     pluginListCommand     `cmd:"" help:"List the plug-ins of the configuration, and whether they fit."`
 }
 
 // Help implements kong's HelpProvider.
 func (pluginCommand) Help() string {
-	return "Examples:\n\n  ceralacca plugin check ./eicar\n  ceralacca plugin list"
+	return "Examples:\n\n  ceralacca plugin new --kind antivirus mine\n  ceralacca plugin check ./eicar\n  ceralacca plugin list"
 }
 
 // pluginRun is how a plug-in is run that no configuration names.
@@ -180,4 +182,24 @@ func needs(d plugins.Description) string {
 		words[i] = string(n)
 	}
 	return strings.Join(words, ", ")
+}
+
+type pluginNewCommand struct {
+	Kind string `required:"" enum:"antivirus,conservation,notification,key" help:"What it is for: ${enum}."`
+	Name string `arg:"" help:"Its name, and that of the folder: lower case letters, digits and hyphens."`
+}
+
+// Help implements kong's HelpProvider.
+func (pluginNewCommand) Help() string {
+	return "Writes a Go module that builds and passes plugin check.\n\nExample:\n\n" +
+		"  ceralacca plugin new --kind antivirus mine\n  cd mine && go build && ceralacca plugin check ./mine"
+}
+
+// Run writes the module into a new folder.
+func (c pluginNewCommand) Run(s *streams) error {
+	if err := scaffold.New(c.Name, c.Name, plugins.Kind(c.Kind)); err != nil {
+		return usageError{err}
+	}
+	_, err := fmt.Fprintf(s.out, "%s is written. Try: cd %[1]s && go build && ceralacca plugin check ./%[1]s\n", c.Name)
+	return err
 }

@@ -11,12 +11,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	sdk "github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/check"
 	"github.com/ceralacca/ceralacca/plugins/host"
+	"github.com/ceralacca/ceralacca/plugins/scaffold"
 )
 
-// build makes the executable of a package of this module, in a folder that every user may pass.
-func build(t *testing.T, pkg string) string {
+// openDir makes a folder that every user may pass.
+func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cp")
 	if err != nil {
@@ -26,7 +28,13 @@ func build(t *testing.T, pkg string) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "plugin")
+	return dir
+}
+
+// build makes the executable of a package of this module.
+func build(t *testing.T, pkg string) string {
+	t.Helper()
+	path := filepath.Join(openDir(t), "plugin")
 	out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
@@ -63,6 +71,7 @@ func TestEachBadPluginFailsAtItsOwnLine(t *testing.T) {
 		"single": "64 calls at once", "forgetful": "idempotency",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			link := filepath.Join(filepath.Dir(path), name)
 			if err := os.Link(path, link); err != nil {
 				t.Fatal(err)
@@ -81,4 +90,43 @@ func TestExamplesPass(t *testing.T) {
 			t.Errorf("the example in Go fails %v", failed)
 		}
 	})
+	t.Run("python", func(t *testing.T) {
+		if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
+			t.Skip("needs python3-grpcio, python3-protobuf and python3-cryptography: make deps")
+		}
+		dir := filepath.Join(openDir(t), "python")
+		if err := os.CopyFS(dir, os.DirFS("../../plugins/examples/python")); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "eicar.py")
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if failed := failing(t, path); failed != nil {
+			t.Errorf("the example in Python fails %v", failed)
+		}
+	})
+}
+
+// What plugin new writes builds, passes its own tests, and passes every line, as it stands.
+func TestNewModulesPass(t *testing.T) {
+	for _, kind := range []sdk.Kind{sdk.KindAntivirus, sdk.KindConservation, sdk.KindNotification, sdk.KindKey} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			dir := filepath.Join(openDir(t), "mine")
+			if err := scaffold.New(dir, "mine", kind); err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"build"}, {"test", "."}} {
+				cmd := exec.Command("go", args...)
+				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("go %v: %v\n%s", args, err, out)
+				}
+			}
+			if failed := failing(t, filepath.Join(dir, "mine")); failed != nil {
+				t.Errorf("the new module fails %v", failed)
+			}
+		})
+	}
 }
