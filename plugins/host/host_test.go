@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -387,4 +388,50 @@ func TestTheTableHasEveryKind(t *testing.T) {
 			t.Errorf("%s: %+v", kind, c)
 		}
 	}
+}
+
+// Killed again and again in the middle of calls, it never lets through what was not looked at, and is back each time.
+func TestKillsUnderLoad(t *testing.T) {
+	const kills = 25
+	o := options(t, "good")
+	av := start(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var good, failed atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				r, err := av.Scan(ctx, content("CRYPT "+strings.Repeat("v", 8<<20)))
+				switch {
+				case err == nil && r.Verdict == plugins.Encrypted:
+					good.Add(1)
+				case err == nil:
+					t.Errorf("a message that is encrypted is %s", r.Verdict)
+				case ctx.Err() == nil && !errors.Is(err, host.ErrDied):
+					t.Errorf("an error that says no death: %v", err)
+				default:
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	for range kills {
+		before := good.Load()
+		waitFor(t, "calls that succeed", func() bool { return good.Load() > before && av.Current() != nil })
+		if i := av.Current(); i != nil {
+			if err := i.Kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	waitFor(t, "its return", func() bool {
+		_, err := av.Scan(t.Context(), content("x"))
+		return err == nil
+	})
+	cancel()
+	wg.Wait()
+	if failed.Load() < kills/2 {
+		t.Errorf("%d calls failed in %d kills; want most kills in the middle of a call", failed.Load(), kills)
+	}
+	t.Logf("%d good, %d failed", good.Load(), failed.Load())
 }
