@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +65,11 @@ func plug(mode string) {
 			fmt.Print("ready: ")
 		}
 	case "notes":
-		p = plugins.Notification{About: plugins.About{Name: "notes", Version: "1"}}
+		p = plugins.Notification{About: about, Open: func(context.Context, plugins.Setup) (plugins.Notifier, error) { return other{}, nil }}
+	case "keeper":
+		p = plugins.Conservation{About: about, Open: func(context.Context, plugins.Setup) (plugins.Depositor, error) { return other{}, nil }}
+	case "keys":
+		p = plugins.Key{About: about, Open: func(context.Context, plugins.Setup) (plugins.KeyHolder, error) { return other{}, nil }}
 	case "mad":
 		fmt.Println("I am mad")
 		return
@@ -151,6 +156,73 @@ func (s scanner) who(c *plugins.Content) string {
 		}
 	}
 	return fmt.Sprintf("uid=%d groups=%v up=%d own=%t file=%s env=%v", os.Getuid(), groups, up, writable, file, env)
+}
+
+// other is a plug-in of the other kinds; it does what the key of a call says.
+type other struct{}
+
+func (other) effect(ctx context.Context, word string) (plugins.Effect, error) {
+	switch word {
+	case "SLOW":
+		<-ctx.Done()
+	case "DIE":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "WRONG":
+		return plugins.Effect{Outcome: plugins.Done}, nil // without a reference
+	case "FAIL":
+		return plugins.Effect{}, errors.New("no carrier")
+	case "REFUSE":
+		return plugins.Effect{Outcome: plugins.Refused, Reason: "never"}, nil
+	}
+	return plugins.Effect{Outcome: plugins.Done, Reference: "ref-" + word}, nil
+}
+
+// Notify implements plugins.Notifier.
+func (o other) Notify(ctx context.Context, e plugins.Event) (plugins.Effect, error) {
+	return o.effect(ctx, e.Key)
+}
+
+// Deposit implements plugins.Depositor.
+func (o other) Deposit(ctx context.Context, b plugins.Bundle, c *plugins.Content) (plugins.Effect, error) {
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		return plugins.Effect{}, err
+	}
+	return o.effect(ctx, b.Key)
+}
+
+// Status implements plugins.Depositor.
+func (o other) Status(ctx context.Context, key string) (plugins.State, plugins.Effect, error) {
+	e, err := o.effect(ctx, key)
+	return plugins.Kept, e, err
+}
+
+// Usage implements plugins.Depositor.
+func (other) Usage(context.Context, string) (plugins.Usage, error) {
+	return plugins.Usage{Bytes: 3, Items: 1}, nil
+}
+
+// Exhibit implements plugins.Depositor.
+func (other) Exhibit(_ context.Context, key string) (plugins.Bundle, io.ReadCloser, bool, error) {
+	if key == "NONE" {
+		return plugins.Bundle{}, nil, false, nil
+	}
+	text := "kept " + key
+	sum := sha256.Sum256([]byte(text))
+	if key == "WRONG" {
+		sum[0]++
+	}
+	return plugins.Bundle{Size: int64(len(text)), SHA256: sum[:], MediaType: "text/plain"}, io.NopCloser(strings.NewReader(text)), true, nil
+}
+
+// Certificates implements plugins.KeyHolder.
+func (other) Certificates(context.Context) ([]plugins.KeyEntry, error) {
+	return []plugins.KeyEntry{{ID: "1", Chain: [][]byte{{1}}}}, nil
+}
+
+// Sign implements plugins.KeyHolder.
+func (o other) Sign(ctx context.Context, id string, _ []byte) ([]byte, error) {
+	e, err := o.effect(ctx, id)
+	return []byte(e.Reference), err
 }
 
 // shortDir makes a folder with a path short enough for sockets, that everybody may pass.
