@@ -279,6 +279,9 @@ func peak(t *testing.T, pid int) int64 {
 }
 
 func TestALargeMessageCostsNeitherSideItsSize(t *testing.T) {
+	if race {
+		t.Skip("the race detector takes memory of its own")
+	}
 	const size, most = 100 << 20, 24 << 20
 	for _, mode := range []string{"good", "files", "old"} {
 		av := start(t, options(t, mode))

@@ -17,7 +17,7 @@ import (
 func startKind(t *testing.T, mode string, kind plugins.Kind) *host.Supervisor {
 	t.Helper()
 	o := options(t, mode)
-	o.Kind, o.Deadline = kind, 2*time.Second
+	o.Kind, o.Deadline = kind, 8*time.Second // a restart included, on a busy machine
 	return start(t, o).Supervisor
 }
 

@@ -110,7 +110,7 @@ func (s scanner) Scan(ctx context.Context, c *plugins.Content) (plugins.Result, 
 	case "HALF":
 		return r, nil
 	case "SLOW":
-		<-ctx.Done()
+		slow(ctx)
 		return r, ctx.Err()
 	case "DIE":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -127,6 +127,12 @@ func (s scanner) Scan(ctx context.Context, c *plugins.Content) (plugins.Result, 
 	}
 	_, err := io.Copy(io.Discard, c)
 	return r, err
+}
+
+// slow answers when nobody waits any more.
+func slow(ctx context.Context) {
+	<-ctx.Done()
+	time.Sleep(time.Second)
 }
 
 // who says what the process can do.
@@ -164,7 +170,7 @@ type other struct{}
 func (other) effect(ctx context.Context, word string) (plugins.Effect, error) {
 	switch word {
 	case "SLOW":
-		<-ctx.Done()
+		slow(ctx)
 	case "DIE":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "WRONG":

@@ -41,8 +41,9 @@ func (s *stdout) look(text []byte) {
 	}
 	s.found = true
 	s.noise.Add(int64(len(text) - len(match)))
-	go func() { // go-plugin reads when it is ready to
-		_, _ = s.line.Write(append(bytes.TrimSpace(match), '\n')) // an error means that nobody waits any more
+	line := append(bytes.Clone(bytes.TrimSpace(match)), '\n') // the buffer is used again
+	go func() {                                               // go-plugin reads when it is ready to
+		_, _ = s.line.Write(line) // an error means that nobody waits any more
 		_ = s.line.Close()
 	}()
 }
