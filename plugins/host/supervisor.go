@@ -239,6 +239,9 @@ func (s *Supervisor) call(ctx context.Context, name string, fn func(context.Cont
 		s.served = true
 		s.mu.Unlock()
 	}
+	if errors.Is(err, ErrDied) || errors.Is(err, ErrAbsent) {
+		return fmt.Errorf("plugins.%s: %s: %w", s.o.Name, name, err) // how often it is started again is the back-off's business
+	}
 	if s.breaker.note(err == nil || errors.Is(err, ErrUnable), s.o.Clock.Now()) {
 		s.log().Error("plug-in fails again and again; calls to it are held back", slog.Duration("for", breakFor))
 	}
