@@ -114,7 +114,7 @@ func TestBouncesOnlyAtTheirSocket(t *testing.T) {
 func TestUnknownVerdictIsTemporary(t *testing.T) {
 	w := newWorld(t)
 	_, r, envelope := w.incoming(&message{from: anna, to: []string{mario}})
-	r.Verdict = transaction.VerdictVirus
+	r.Verdict, r.Scan = transaction.VerdictVirus, transaction.Scan{Verdict: transaction.ScanInfected, Virus: "Eicar"}
 	same(t, "answers", w.present(w.queued(r, envelope), anna, "rifiuto"+internal), []string{"451 4.3.0"})
 	w.nothing()
 }

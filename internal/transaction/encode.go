@@ -31,6 +31,7 @@ type layout struct {
 	Digest     string    `json:"digest"`
 	Subject    *string   `json:"subject,omitempty"`
 	MessageID  string    `json:"msgid,omitempty"`
+	Scan       *Scan     `json:"scan,omitempty"`
 }
 
 func encode(r *Record) ([]byte, error) {
@@ -51,6 +52,9 @@ func encode(r *Record) ([]byte, error) {
 	}
 	if r.HasSubject || r.Subject != "" {
 		l.Subject = &r.Subject
+	}
+	if r.Scan != (Scan{}) {
+		l.Scan = &r.Scan
 	}
 	return json.Marshal(l)
 }
@@ -94,6 +98,9 @@ func (l *layout) record() (*Record, error) {
 	}
 	if l.Subject != nil {
 		r.Subject, r.HasSubject = *l.Subject, true
+	}
+	if l.Scan != nil {
+		r.Scan = *l.Scan
 	}
 	err = errors.Join(err, parseHash(&r.Digest, l.Digest))
 	if l.SignerCert != "" {

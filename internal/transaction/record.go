@@ -49,6 +49,26 @@ var verdicts = map[Point][]Verdict{
 	PointIncoming:   {VerdictValidEnvelope, VerdictNotification, VerdictAnomaly, VerdictKept, VerdictVirus},
 }
 
+// ScanVerdict is what an antivirus made of a message. Its zero value says that none was asked.
+type ScanVerdict string
+
+// The verdicts of an antivirus. The values are in queue files: they MUST NOT change.
+const (
+	ScanClean     ScanVerdict = "clean"
+	ScanInfected  ScanVerdict = "infected"
+	ScanEncrypted ScanVerdict = "encrypted" // part of it cannot be looked into by anybody without a key; it is no virus
+)
+
+// Scan is an answer of an antivirus, as the legal log and the notices give it.
+type Scan struct {
+	Verdict ScanVerdict `json:"verdict,omitempty"`
+	// Virus is what was found, not empty if and only if Verdict is [ScanInfected]. One line, printable.
+	Virus string `json:"virus,omitempty"`
+	// Engine and Signatures name the program and the version of its signatures. One line each, printable.
+	Engine     string `json:"engine,omitempty"`
+	Signatures string `json:"signatures,omitempty"`
+}
+
 // Record is what the milter knows and decided of one SMTP transaction. The agent believes it, once its HMAC is good.
 type Record struct {
 	// Version is that of the layout. Seal writes [Version], whatever stands here; Open sets what it found.
@@ -80,6 +100,8 @@ type Record struct {
 	Kind pec.Kind
 	// Login is the user who submitted, Client the address of the SMTP client.
 	Login, Client string
+	// Scan is what the antivirus said; zero when nobody asked it.
+	Scan Scan
 	// Digest is the SHA-256 of what follows the fields of this record: see [Digest].
 	Digest [32]byte
 	// Subject and MessageID are the original's, decoded and with its angle brackets; HasSubject tells an empty Subject
@@ -100,6 +122,9 @@ func (r *Record) check() error {
 	}
 	if r.Instant.IsZero() {
 		return errors.New("transaction: no instant")
+	}
+	if infected := r.Scan.Verdict == ScanInfected; infected != (r.Verdict == VerdictVirus) || infected != (r.Scan.Virus != "") {
+		return fmt.Errorf("transaction: verdict %q with scan %q and virus %q", r.Verdict, r.Scan.Verdict, r.Scan.Virus)
 	}
 	if len(r.Recipients) == 0 {
 		return errors.New("transaction: no recipient")

@@ -48,6 +48,7 @@ func testRecord(t testing.TB) *Record {
 		Sender:  address(t, "Anna@alfa.example"), Recipients: []pec.Address{address(t, "Bruno@beta.example")},
 		Signer: "Beta S.p.A.", SignerCert: [32]byte{1, 2}, Kind: pec.KindTransport, Login: "anna", Client: "192.0.2.1",
 		Digest: [32]byte{9, 8, 7}, Subject: "città", HasSubject: true, MessageID: "<x@y>",
+		Scan: Scan{Verdict: ScanEncrypted, Engine: "ClamAV 1.4", Signatures: "27000"},
 	}
 }
 
@@ -225,6 +226,8 @@ func TestSealRefusesARecordWithoutSense(t *testing.T) {
 		"an id in capitals":              func(r *Record) { r.ID = strings.ToUpper(testID) },
 		"no instant":                     func(r *Record) { r.Instant = time.Time{} },
 		"no recipient":                   func(r *Record) { r.Recipients = nil },
+		"a virus without a name":         func(r *Record) { r.Verdict, r.Scan = VerdictVirus, Scan{Verdict: ScanInfected} },
+		"a virus that passes":            func(r *Record) { r.Scan = Scan{Verdict: ScanInfected, Virus: "Eicar"} },
 		"types that match no recipients": func(r *Record) { r.Types = []pec.RecipientType{pec.Certified, pec.Certified} },
 		"a record beyond all measure":    func(r *Record) { r.Detail = strings.Repeat("x", 3_000_000) },
 	} {
