@@ -7,11 +7,14 @@ set -eu
 
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd openssl libxml2-utils ca-certificates'
 packages="$packages protobuf-compiler python3-grpcio python3-protobuf python3-cryptography"
+packages="$packages clamav-daemon" # brings clamav-freshclam, which fetches nothing unless it is started
 packages="$packages $*"
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }
 
 missing=
 for p in $packages; do
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing="$missing $p"
+	installed "$p" || missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0
 
@@ -54,6 +57,13 @@ printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
 written=yes
 as_root chmod 0755 "$policy"
 
+# The services that may come with them, of packages that are not there yet.
+services=
+for s in postfix:postfix.service dovecot-core:dovecot.service clamav-daemon:clamav-daemon.service \
+	clamav-daemon:clamav-daemon.socket clamav-freshclam:clamav-freshclam.service; do
+	installed "${s%%:*}" || services="$services ${s#*:}"
+done
+
 case $missing in
 *postfix*) echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections ;;
 esac
@@ -62,6 +72,7 @@ as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommend
 
 # Nor shall they start with the machine: whoever wants them as servers enables them.
 if command -v systemctl >/dev/null; then
-	case $missing in *postfix*) as_root systemctl --quiet disable postfix.service || true ;; esac
-	case $missing in *dovecot-core*) as_root systemctl --quiet disable dovecot.service || true ;; esac
+	for s in $services; do
+		as_root systemctl --quiet disable "$s" 2>/dev/null || true # one that did not come is none
+	done
 fi
