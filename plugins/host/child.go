@@ -25,10 +25,11 @@ type surroundings struct {
 
 // spawn starts a program with these surroundings and nothing else.
 func spawn(p Program, s surroundings) (*child, error) {
-	attr, err := p.Isolation.attributes()
+	who, err := p.Isolation.account()
 	if err != nil {
 		return nil, err
 	}
+	attr := p.Isolation.attributes(who)
 	c := &child{cmd: exec.Command(p.Path, s.args...), done: make(chan struct{})}
 	c.cmd.Dir, c.cmd.SysProcAttr = s.dir, attr
 	c.cmd.Env = append([]string{}, s.env...)
@@ -36,10 +37,13 @@ func spawn(p Program, s surroundings) (*child, error) {
 	c.cmd.WaitDelay = killGrace // for who inherited the pipes
 	started := make(chan error)
 	go func() {
-		// The kernel ties the child to the thread that made it: it must last as long as the child.
+		// The kernel ties the child to the thread that made it: it must last as long as the child. It ends with this
+		// function, for nobody else can use what confine makes of it.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := c.cmd.Start()
+		err := confine(who)
+		if err == nil {
+			err = c.cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			c.err = c.cmd.Wait()
@@ -47,8 +51,10 @@ func spawn(p Program, s surroundings) (*child, error) {
 			close(c.done)
 		}
 	}()
-	if err := <-started; err != nil {
-		return nil, startError(p.Path, err)
+	if err := <-started; errors.Is(err, ErrIsolation) {
+		return nil, err
+	} else if err != nil {
+		return nil, startError(p.Path, s.dir, attr, err)
 	}
 	return c, nil
 }

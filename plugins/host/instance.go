@@ -97,7 +97,7 @@ func (i *Instance) makeFolders(o Options) (err error) {
 	if !i.who.other {
 		return nil
 	}
-	err = errors.Join(os.Chown(i.work, i.who.uid, i.who.gid), os.Chown(i.spool, -1, i.who.gid), os.Chmod(i.spool, 0o710))
+	err = errors.Join(i.who.give(i.work), os.Chown(i.spool, -1, i.who.gid), os.Chmod(i.spool, 0o710))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIsolation, err)
 	}

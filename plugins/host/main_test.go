@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		runHost(os.Args[1], os.Args[2])
 		return
 	}
+	if name == "host-as" {
+		runHostAs(os.Args[1], os.Args[2], host.Isolation{User: os.Args[3], Network: os.Args[4] == "true"})
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -116,6 +120,8 @@ func (s scanner) Scan(ctx context.Context, c *plugins.Content) (plugins.Result, 
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "WHO":
 		r.Engine = s.who(c)
+	case "RIGHTS":
+		r.Engine = rights()
 	case "SPEAK":
 		fmt.Println("to standard output")
 	case "CRYPT":

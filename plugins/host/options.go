@@ -60,8 +60,9 @@ func (o Options) sweep() error {
 		if !ok || !dashed || err != nil || errors.Is(syscall.Kill(pid, 0), nil) {
 			continue
 		}
+		// What another user has closed to us is no reason not to start.
 		if err := os.RemoveAll(filepath.Join(o.RunDir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			o.Log.Warn("files of a plug-in that ended cannot be removed; remove them", slog.String("plugin", o.Name), slog.Any("error", err))
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -37,10 +36,8 @@ func newProcess(p Program, dir, sockets string, env []string, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	if who.other {
-		if err := os.Chown(sockets, who.uid, who.gid); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrIsolation, err)
-		}
+	if err := who.give(sockets); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrIsolation, err)
 	}
 	r := &process{program: p, dir: dir, sockets: sockets, env: env, said: newStderr(log)}
 	r.read, r.write = io.Pipe()
