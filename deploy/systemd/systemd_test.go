@@ -44,7 +44,8 @@ func TestUnits(t *testing.T) {
 			"ExecStart":                "/usr/local/bin/ceralacca " + command,
 			"ExecReload":               "/usr/local/bin/ceralacca check-config " + config.DefaultPath + "\n/bin/kill -HUP $MAINPID",
 			"RuntimeDirectory":         path.Base(path.Dir(sample.Agent.AdminSocket.Address)),
-			"RuntimeDirectoryPreserve": "yes", // both units have this folder
+			"RuntimeDirectoryPreserve": "yes",  // both units have this folder
+			"RuntimeDirectoryMode":     "0751", // plug-ins pass
 			"Group":                    "postfix",
 			"NoNewPrivileges":          "yes",
 			"ProtectSystem":            "strict",
@@ -63,6 +64,39 @@ func TestUnits(t *testing.T) {
 		t.Errorf("state: the unit may write to %q, the sample configuration says %q", got, want)
 	}
 }
+
+// The drop-in for plug-ins gives what plugins/host asks of a daemon that is not root, for the user of the sample, and nothing
+// that would let a daemon write more or look at more.
+func TestDropInForPlugins(t *testing.T) {
+	u := read(t, "plugins.conf")
+	for key, want := range map[string]string{
+		"AmbientCapabilities":   "CAP_SETUID CAP_SETGID",
+		"CapabilityBoundingSet": "CAP_SETUID CAP_SETGID",
+		"SupplementaryGroups":   pluginUser,
+		"RestrictNamespaces":    "user net",
+	} {
+		if got := u.one(key); got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+	if len(u) != 4 {
+		t.Errorf("the drop-in has %d settings, want 4: %v", len(u), u)
+	}
+	sample, err := os.ReadFile("../ceralacca.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(sample), `user = "`+pluginUser+`"`) {
+		t.Errorf("the sample configuration runs plug-ins as another user than %s", pluginUser)
+	}
+	users, err := os.ReadFile("plugins.sysusers")
+	if err != nil || !strings.Contains(string(users), "\nu "+pluginUser+" - ") {
+		t.Errorf("plugins.sysusers does not make %s: %v", pluginUser, err)
+	}
+}
+
+// pluginUser is who plug-ins run as.
+const pluginUser = "ceralacca-plugin"
 
 // systemd itself finds nothing to say; where it is not installed TestUnits is all there is.
 func TestSystemdVerifies(t *testing.T) {
@@ -85,6 +119,16 @@ func TestSystemdVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		args = append(args, file)
+		dropIn, err := os.ReadFile("plugins.conf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(file+".d", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(file+".d", "plugins.conf"), dropIn, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out, err := exec.Command(verify, append([]string{"verify", "--man=no"}, args...)...).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "ceralacca") {

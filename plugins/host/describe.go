@@ -29,6 +29,9 @@ func (p Program) Describe(ctx context.Context) (plugins.Description, error) {
 	}
 	out, said := &cappedBuffer{limit: maxDescribe}, &cappedBuffer{limit: maxLine}
 	if err := p.run(ctx, out, said); err != nil {
+		if said.Len() == 0 {
+			return d, err
+		}
 		return d, fmt.Errorf("%w; it says: %q", err, said.String())
 	}
 	if out.over {
