@@ -20,7 +20,7 @@ func accept(ctx context.Context, j *job) error {
 		keys:    []effect.Key{j.key(effectAcceptance, pec.Address{})},
 		at:      j.record.Instant,
 		compose: j.composeAcceptance,
-		done:    j.accepted,
+		done:    j.accepted, announce: j.announceSubmitted,
 	})
 	if err != nil {
 		return err

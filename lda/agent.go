@@ -13,6 +13,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/reply"
@@ -61,6 +62,7 @@ type Options struct {
 	Clock     clock.Clock
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics // optional
+	Events    *events.Queue    // optional: without it no plug-in is told of anything
 	// Spool is the folder for the unlinked files of long messages, which MUST NOT be in memory. Empty is /var/tmp.
 	Spool string
 }

@@ -84,20 +84,26 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 			return time.Time{}, err
 		}
 	}
-	if err := j.mayHandOver(ctx); err != nil {
+	p := parcel{
+		from: j.sender, to: box, about: j.data.Identifier, kind: j.data.Kind, messageID: j.messageID(),
+		digest: j.signed.Digest, write: j.writeAsReceived, again: len(c.Prepared) > 0,
+	}
+	told, err := j.announce(key, p)
+	if err == nil {
+		err = j.mayHandOver(ctx)
+	}
+	if err != nil {
 		return time.Time{}, err
 	}
-	err := j.agent.o.Register.Probe().Around(effect.StepHandOver, key.Effect, func() error {
-		return j.intoMailbox(ctx, parcel{
-			from: j.sender, to: box, about: j.data.Identifier, kind: j.data.Kind, messageID: j.messageID(),
-			digest: j.signed.Digest, write: j.writeAsReceived, again: len(c.Prepared) > 0,
-		})
-	})
+	err = j.agent.o.Register.Probe().Around(effect.StepHandOver, key.Effect, func() error { return j.intoMailbox(ctx, p) })
 	if err != nil {
+		told.forget()
 		return time.Time{}, failed(ctx, c, key, err, nil)
 	}
 	at := j.agent.now()
-	j.end(c, []effect.Key{key}, func(tx store.Tx) error { return j.delivered(tx, key, box, at) })
+	j.end(c, []effect.Key{key}, func(tx store.Tx) error {
+		return errors.Join(told.record(tx, at), j.delivered(tx, key, box, at))
+	})
 	return at, nil
 }
 

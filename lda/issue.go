@@ -3,6 +3,7 @@ package lda
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
@@ -24,6 +25,8 @@ type plan struct {
 	compose func(p effect.Prepared) (compose.Notification, error)
 	// done writes the records of the log and the facts, in the transaction that ends the effect.
 	done func(tx store.Tx, s issued) error
+	// announce prepares events beside that of the notification itself; nil is none.
+	announce func() (announcement, error)
 }
 
 // issued is a notification that arrived.
@@ -102,16 +105,21 @@ type handing struct {
 // finish hands over, waits for the answer, and has it written that it is done: at once when an earlier run began it,
 // because this one will ask what became of it, and when it went out, because nobody can look whether it did.
 func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) error {
-	if err := w.mayHandOver(ctx); err != nil {
+	told, err := w.tellOf(p, h)
+	if err == nil {
+		err = w.mayHandOver(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	name := h.Keys[0].Effect
 	var aside *tracking.Due
-	err := w.agent.o.Register.Probe().Around(effect.StepHandOver, name, func() (err error) {
+	err = w.agent.o.Register.Probe().Around(effect.StepHandOver, name, func() (err error) {
 		aside, err = w.handOver(ctx, w.parcelOf(h))
 		return err
 	})
 	if err != nil {
+		told.forget()
 		return fail("hand over "+name, h.notice.Data.Identifier, pec.ErrorTemporary, err)
 	}
 	w.end(c, h.Keys, func(tx store.Tx) error {
@@ -120,7 +128,7 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 				return err
 			}
 		}
-		return p.done(tx, h.issued)
+		return errors.Join(told.record(tx, h.Instant), p.done(tx, h.issued))
 	})
 	if h.again || !w.live.local(h.To) {
 		if err := w.written(ctx); err != nil {
@@ -131,6 +139,17 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 	w.log.InfoContext(ctx, "issued", "effect", name, "kind", string(h.notice.Data.Kind), "to", h.To.String(),
 		"message_id", h.MessageID, "put_aside", aside != nil)
 	return nil
+}
+
+// tellOf prepares the events of a notification that is handed over. What the plan adds happened first.
+func (w *work) tellOf(p plan, h handing) (told announcement, err error) {
+	if p.announce != nil {
+		if told, err = p.announce(); err != nil {
+			return nil, err
+		}
+	}
+	own, err := w.announce(h.Keys[0], w.parcelOf(h))
+	return append(told, own...), err
 }
 
 // parcelOf is a notification on its way. Its sender is our own address: what bounces comes back to us. [C009]

@@ -134,22 +134,27 @@ func (w *work) pass(ctx context.Context, p passing) error {
 }
 
 func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) error {
-	if err := w.mayHandOver(ctx); err != nil {
+	told, err := w.announce(p.key, p.parcel)
+	if err == nil {
+		err = w.mayHandOver(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	var aside *tracking.Due
-	err := w.agent.o.Register.Probe().Around(effect.StepHandOver, p.key.Effect, func() (err error) {
+	err = w.agent.o.Register.Probe().Around(effect.StepHandOver, p.key.Effect, func() (err error) {
 		if err = w.intoMailboxes(ctx, p.parcel); p.aside {
 			aside, err = w.orAside(ctx, p.parcel, err)
 		}
 		return err
 	})
 	if err != nil {
+		told.forget()
 		return ordinarily(failed(ctx, c, p.key, err, p.refused))
 	}
 	at := w.agent.now()
 	w.end(c, []effect.Key{p.key}, func(tx store.Tx) error {
-		if err := putResult(tx, p.key, result{At: &at}); err != nil {
+		if err := errors.Join(putResult(tx, p.key, result{At: &at}), told.record(tx, at)); err != nil {
 			return err
 		}
 		if aside != nil {

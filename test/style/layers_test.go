@@ -14,7 +14,7 @@ var layerOf = [][]string{
 	{"pec"},
 	{"policy", "signer", "internal/store", "internal/config", "internal/reply", "internal/mailbox",
 		"internal/transaction", "internal/metrics", "internal/fsx"},
-	{"internal/ledger", "internal/tracking", "internal/directory", "internal/effect", "internal/admin", "plugins"},
+	{"internal/ledger", "internal/tracking", "internal/directory", "internal/effect", "internal/events", "internal/admin", "plugins"},
 	{"milter", "lda"},
 	{"internal/app", "internal/examine"},
 	{"cmd"},
