@@ -12,6 +12,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
@@ -21,7 +22,8 @@ import (
 // alone, and signing is deterministic, so that every presentation makes the same. [C118] [C132]
 func wrap(p pec.Problem) func(context.Context, *job) error {
 	return func(ctx context.Context, j *job) error {
-		artefact, err := compose.AnomalyEnvelope(j.live.provider(), compose.Original{Header: j.header, Body: j.body}, compose.Anomaly{
+		original := compose.Original{Header: j.header, Body: j.body, Encrypted: j.record.Scan.Verdict == transaction.ScanEncrypted}
+		artefact, err := compose.AnomalyEnvelope(j.live.provider(), original, compose.Anomaly{
 			Sender: j.record.Sender, Recipients: j.record.Recipients, Reason: p.Italian(), Time: j.record.Instant,
 			ID: j.record.ID,
 		})

@@ -105,7 +105,7 @@ func (m *message) digest() ([32]byte, error) {
 	if sum, known := m.Digest(); known {
 		return sum, nil
 	}
-	return transaction.Digest(m.header, m.original().Body)
+	return transaction.Digest(m.header, m.content())
 }
 
 // message is a finished capture.
@@ -126,8 +126,12 @@ func (c *capture) finish() (*message, error) {
 	return &message{raw, c}, nil
 }
 
-func (m *message) original() compose.Original {
-	return compose.Original{Header: m.header, Body: pec.Section(m, m.body, m.Size()-m.body)}
+// content is what follows the header.
+func (m *message) content() pec.Source { return pec.Section(m, m.body, m.Size()-m.body) }
+
+// original is the message for our envelope around it.
+func (m *message) original(r *transaction.Record) compose.Original {
+	return compose.Original{Header: m.header, Body: m.content(), Encrypted: encrypted(r)}
 }
 
 // subject is the decoded subject, and whether there is one.

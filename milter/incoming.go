@@ -128,27 +128,42 @@ func (s *incoming) service() []pec.Address {
 	return []pec.Address{s.o.Config.Provider.Address, s.o.Config.Provider.ServiceMailbox}
 }
 
-// carryOut does what the judgement asks for. Sender and recipients stay in every case. [C141]
+// carryOut does what the judgement asks for. Sender and recipients stay [C141], but for a virus: what is valid then goes to
+// the agent alone [C120], and all else is refused. The antivirus is not asked about what policy refuses anyway.
 func (s *incoming) carryOut(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record, j policy.Judgement) error {
 	r.Reason, r.Detail = string(j.Problem), j.Detail
 	if j.Problem != "" {
 		s.o.Metrics.Count(metrics.Problems, string(j.Problem))
 	}
-	switch j.Outcome {
-	case policy.OutcomeEnvelope: // [C116]
-		r.Verdict = transaction.VerdictValidEnvelope
-	case policy.OutcomeNotification: // [C117]
-		r.Verdict = transaction.VerdictNotification
-	case policy.OutcomeKept: // [C184]
-		r.Verdict = transaction.VerdictKept
-	case policy.OutcomeAnomaly: // [C118]
-		return s.wrap(ctx, e, m, r, j.Problem)
-	default:
+	if ordinary := j.Outcome == policy.OutcomeOrdinary; ordinary {
 		if err := s.ordinary(ctx); err != nil {
 			return err
 		}
-		return s.wrap(ctx, e, m, r, j.Problem)
 	}
+	if err := s.scan(ctx, m, r); err != nil {
+		return err
+	}
+	switch j.Outcome {
+	case policy.OutcomeEnvelope: // [C116]
+		return s.pass(e, m, r, transaction.VerdictValidEnvelope)
+	case policy.OutcomeNotification: // [C117]
+		return s.pass(e, m, r, transaction.VerdictNotification)
+	}
+	if err := infected(r); err != nil {
+		return err
+	}
+	if j.Outcome == policy.OutcomeKept { // [C184]
+		return s.pass(e, m, r, transaction.VerdictKept)
+	}
+	return s.wrap(ctx, e, m, r, j.Problem) // [C118]
+}
+
+// pass leaves the message as it came. [C145]
+func (s *incoming) pass(e *wire.Edits, m *message, r *transaction.Record, v transaction.Verdict) error {
+	if r.Scan.Verdict == transaction.ScanInfected {
+		return s.quarantine(e, m, r)
+	}
+	r.Verdict = v
 	return s.unchanged(e, m, r)
 }
 
@@ -157,7 +172,7 @@ func (s *incoming) carryOut(ctx context.Context, e *wire.Edits, m *message, r *t
 func (s *incoming) wrap(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record, p pec.Problem) error {
 	r.Verdict = transaction.VerdictAnomaly
 	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
-	envelope, err := compose.AnomalyEnvelope(provider, m.original(), compose.Anomaly{
+	envelope, err := compose.AnomalyEnvelope(provider, m.original(r), compose.Anomaly{
 		Sender: r.Sender, Recipients: r.Recipients, Reason: p.Italian(), Time: r.Instant, ID: r.ID,
 	})
 	if err != nil {

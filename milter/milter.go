@@ -48,6 +48,7 @@ type Options struct {
 	Key       signer.Key
 	HMAC      transaction.Key
 	Mailboxes Mailboxes
+	Scanner   Scanner // not needed when the configuration says that nobody looks for viruses
 	Clock     clock.Clock
 	Random    io.Reader // of cryptographic quality
 	Log       *slog.Logger
@@ -79,6 +80,9 @@ func (m *Milter) Reload(o Options) error {
 	if o.Config == nil || o.Directory == nil || o.Verifier == nil || o.Key == nil || o.Mailboxes == nil ||
 		o.Clock == nil || o.Random == nil || o.Log == nil {
 		return errors.New("milter: an option is missing")
+	}
+	if o.Scanner == nil && o.Config.Antivirus.Mode != config.AntivirusNone {
+		return errors.New("milter: there is no antivirus")
 	}
 	if len(o.Key.Certificates()) == 0 {
 		return errors.New("milter: the key has no certificate")

@@ -100,15 +100,23 @@ func (s *submission) end(ctx context.Context, macros wire.Macros, e *wire.Edits)
 	return nil
 }
 
-// decide certifies the message, or rejects it. What the envelope would repeat at a length that Postfix cuts is a formal
-// fault like the same in the original.
+// decide certifies the message, or rejects it: a virus before a formal fault, and that also when the antivirus does not
+// answer, for nothing is carried then. What the envelope would repeat at a length that Postfix cuts is a formal fault like
+// the same in the original. [C060]
 func (s *submission) decide(ctx context.Context, e *wire.Edits, m *message, r *transaction.Record) error {
 	e.ChangeFrom(r.Sender.String(), "ENVID="+s.o.HMAC.EnvelopeID(r.ID))
+	unscanned := s.scan(ctx, m, r)
+	if r.Scan.Verdict == transaction.ScanInfected {
+		return s.quarantine(e, m, r)
+	}
 	if faults := s.faults(m); len(faults) > 0 {
 		return s.reject(e, m, r, faults)
 	}
+	if unscanned != nil {
+		return unscanned
+	}
 	provider := pec.Provider{Name: s.o.Config.Provider.Name, Address: s.o.Config.Provider.Address}
-	envelope, err := compose.TransportEnvelope(provider, m.original(), s.data(m, r))
+	envelope, err := compose.TransportEnvelope(provider, m.original(r), s.data(m, r))
 	if err != nil {
 		return fmt.Errorf("milter: compose: %w", err)
 	}
@@ -134,10 +142,7 @@ func (s *submission) reject(e *wire.Edits, m *message, r *transaction.Record, fa
 		codes[i] = string(f.Code)
 	}
 	r.Verdict, r.Reason, r.Detail = transaction.VerdictRefused, strings.Join(codes, ","), policy.JoinFaults(faults)
-	for _, addr := range s.spelled {
-		e.DeleteRcpt(addr)
-	}
-	e.AddRcpt(pec.RefusalMailbox + "@" + s.o.Config.Provider.InternalDomain)
+	s.redirect(e)
 	return s.unchanged(e, m, r)
 }
 

@@ -24,12 +24,13 @@ const (
 	ErrorUntrusted       ErrorKind = 12 // no genuine transaction header, or a bounce that is none of ours
 	ErrorBusy            ErrorKind = 13 // somebody else holds the work: try later
 	ErrorNotFound        ErrorKind = 14 // what was asked for does not exist
+	ErrorInfected        ErrorKind = 15 // a virus was found in it
 )
 
 // String is a short English name, for logs.
 func (k ErrorKind) String() string {
 	names := [...]string{"temporary", "formal", "unauthenticated", "sender", "path", "forbidden", "too large",
-		"uncertified", "mixed", "unknown mailbox", "mailbox full", "mailbox disabled", "untrusted", "busy", "not found"}
+		"uncertified", "mixed", "unknown mailbox", "mailbox full", "mailbox disabled", "untrusted", "busy", "not found", "infected"}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", int(k))
 	}

@@ -20,7 +20,7 @@ const settling = 10 * time.Minute
 // measure keeps the gauges until ctx ends.
 func (w *agentWorld) measure(ctx context.Context) {
 	for {
-		w.measureParts()
+		measureParts(w.metrics, w.parts.Load(), w.deps.Clock.Now())
 		if err := w.measureStore(ctx); err != nil && ctx.Err() == nil {
 			w.deps.Log.Error("the store cannot be measured", slog.Any("error", err))
 		}
@@ -30,21 +30,19 @@ func (w *agentWorld) measure(ctx context.Context) {
 	}
 }
 
-// measureParts is about what ends or gets old: directory, revocation lists, certificate. Both daemons read the same
-// files, so that the agent's numbers stand for both.
-func (w *agentWorld) measureParts() {
-	p := w.parts.Load()
+// measureParts is about what ends or gets old: directory, revocation lists, certificate.
+func measureParts(m *metrics.Metrics, p *parts, now time.Time) {
 	state := p.directory.State()
-	w.metrics.Set(metrics.DirectoryTime, seconds(state.Accepted))
-	w.metrics.Set(metrics.DirectoryChecked, seconds(state.Checked))
-	w.metrics.Set(metrics.CertificateExpires, seconds(p.key.Certificates()[0].NotAfter))
+	m.Set(metrics.DirectoryTime, seconds(state.Accepted))
+	m.Set(metrics.DirectoryChecked, seconds(state.Checked))
+	m.Set(metrics.CertificateExpires, seconds(p.key.Certificates()[0].NotAfter))
 	var first time.Time
-	for _, list := range p.trust.State(w.deps.Clock.Now()) {
+	for _, list := range p.trust.State(now) {
 		if first.IsZero() || list.NextUpdate.Before(first) {
 			first = list.NextUpdate
 		}
 	}
-	w.metrics.Set(metrics.CRLExpires, seconds(first))
+	m.Set(metrics.CRLExpires, seconds(first))
 }
 
 func (w *agentWorld) measureStore(ctx context.Context) error {

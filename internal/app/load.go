@@ -19,6 +19,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/secret"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -34,6 +35,7 @@ type parts struct {
 	trust     *signer.Trust
 	directory *directory.Loader
 	mailboxes *mailbox.Mailboxes
+	described map[string]plugins.Description // by [plugins.NAME]
 }
 
 // load reads the configuration and all that it names; what is configured and missing is an error. One of the daemons,
@@ -58,6 +60,10 @@ func load(ctx context.Context, path string, d Deps, keepDirectory bool, running 
 		keep = filepath.Join(conf.Agent.State, "directory")
 	}
 	p := &parts{config: conf}
+	var faults config.Faults
+	if p.described, faults = describePlugins(ctx, conf); len(faults) > 0 {
+		return nil, faults
+	}
 	if err := p.loadKeys(d); err != nil {
 		return nil, err
 	}

@@ -2,10 +2,16 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/milter"
+	"github.com/ceralacca/ceralacca/plugins"
 )
 
 // Milter runs the access point and the incoming point until ctx ends; then it lets transactions in hand end.
@@ -14,36 +20,115 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	if err != nil {
 		return err
 	}
-	m, err := milter.New(milterOptions(p, d))
+	w := &milterWorld{deps: d, metrics: metrics.New()}
+	w.plugins = newPlugHost(d, w.metrics, p.config.Milter.SubmissionSocket, plugins.KindAntivirus)
+	defer w.plugins.close() // transactions in hand have ended
+	set, err := w.plugins.prepare(ctx, p)
+	if err != nil {
+		return err
+	}
+	w.plugins.swap(set)
+	m, err := milter.New(w.options(p))
 	if err != nil {
 		return err
 	}
 	watching := newWatcher(ctx, d)
 	watching.start(p)
 	defer watching.stop()
+	w.parts.Store(p)
 	go reloads(ctx, d, func() error {
-		fresh, err := load(ctx, path, d, false, p)
+		fresh, err := load(ctx, path, d, false, w.parts.Load())
 		if err != nil {
 			return err
 		}
-		if err := m.Reload(milterOptions(fresh, d)); err != nil {
+		if err := w.reload(ctx, m, fresh); err != nil {
 			return err
 		}
+		w.parts.Store(fresh)
 		watching.start(fresh)
 		return nil
 	})
-	d.Log.Info("milter started", slog.String("provider", p.config.Provider.Name))
-	return m.Serve(ctx)
+	return w.serve(ctx, m)
 }
 
-// milterOptions has no metrics: the configuration gives the milter no address for them. What it decides stands in its
-// log and, message by message, in what the agent does with it.
-func milterOptions(p *parts, d Deps) milter.Options {
+// milterWorld is what the milter has beside its sockets.
+type milterWorld struct {
+	deps    Deps
+	metrics *metrics.Metrics
+	plugins *plugHost
+	parts   atomic.Pointer[parts]
+}
+
+// reload starts what is new, before what is old ends.
+func (w *milterWorld) reload(ctx context.Context, m *milter.Milter, fresh *parts) error {
+	set, err := w.plugins.prepare(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	if err := m.Reload(w.options(fresh)); err != nil {
+		w.plugins.drop(set)
+		return err
+	}
+	w.plugins.swap(set)
+	return nil
+}
+
+func (w *milterWorld) options(p *parts) milter.Options {
+	d := w.deps
 	return milter.Options{
 		Config: p.config, Senders: p.senders, Key: p.key, HMAC: p.hmac,
 		Directory: func() milter.Directory { return p.directory.Current() },
-		Verifier:  p.verifier(), Mailboxes: p.mailboxes,
-		Clock: d.Clock, Random: d.Random, Log: d.Log,
+		Verifier:  p.verifier(), Mailboxes: p.mailboxes, Scanner: scanner{w.plugins},
+		Clock: d.Clock, Random: d.Random, Log: d.Log, Metrics: w.metrics, Spool: spool(),
+	}
+}
+
+// serve answers Postfix, and scrapes where the configuration says so; when one of them fails, both end.
+func (w *milterWorld) serve(ctx context.Context, m *milter.Milter) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := w.parts.Load().config
+	doors := []func() error{func() error { return m.Serve(ctx) }}
+	if c.Milter.Metrics != "" {
+		scrapes, err := metrics.Listen(c.Milter.Metrics)
+		if err != nil {
+			return err
+		}
+		doors = append(doors, func() error { return w.metrics.Serve(ctx, scrapes) })
+	}
+	w.deps.Log.Info("milter started", slog.String("provider", c.Provider.Name), slog.String("antivirus", w.antivirus()))
+	failures := make([]error, len(doors))
+	var running sync.WaitGroup
+	running.Go(func() { w.measure(ctx) })
+	for i, door := range doors {
+		running.Go(func() {
+			defer cancel()
+			failures[i] = door()
+		})
+	}
+	running.Wait()
+	return errors.Join(failures...)
+}
+
+// antivirus is who looks for viruses, for the log.
+func (w *milterWorld) antivirus() string {
+	var names []string
+	for _, one := range w.plugins.now().of(plugins.KindAntivirus) {
+		names = append(names, one.section.Name)
+	}
+	if len(names) == 0 {
+		return config.AntivirusNone
+	}
+	return strings.Join(names, ",")
+}
+
+// measure keeps the gauges until ctx ends.
+func (w *milterWorld) measure(ctx context.Context) {
+	for {
+		measureParts(w.metrics, w.parts.Load(), w.deps.Clock.Now())
+		if w.deps.Clock.Sleep(ctx, measureEvery) != nil {
+			return
+		}
 	}
 }
 

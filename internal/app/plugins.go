@@ -3,28 +3,64 @@ package app
 import (
 	"context"
 	"errors"
+	"runtime/debug"
+	"strings"
 
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/host"
 )
 
 // PluginFaults asks each plug-in of the configuration what it is, and holds [plugins.NAME.config] against its schema. It
 // starts none for good.
 func PluginFaults(ctx context.Context, c *config.Config) config.Faults {
+	_, faults := describePlugins(ctx, c)
+	return faults
+}
+
+// describePlugins is [PluginFaults] with what the plug-ins that fit say of themselves, by the names of their sections.
+func describePlugins(ctx context.Context, c *config.Config) (map[string]plugins.Description, config.Faults) {
+	described := map[string]plugins.Description{}
 	var faults config.Faults
 	for _, p := range c.Plugins {
 		d, err := Program(p).Describe(ctx)
 		if err != nil {
-			faults = append(faults, c.PluginFault(p.Name, nil, "plugins."+p.Name+": "+err.Error(), writeFor(err)))
+			faults = append(faults, c.PluginFault(p.Name, nil, "plugins."+p.Name+": "+oneLine(err), writeFor(err)))
 			continue
 		}
+		described[p.Name] = d
 		for _, m := range host.CheckConfig(d, p.Values) {
 			faults = append(faults, c.PluginFault(p.Name, append([]string{}, m.Path...), "plugins."+p.Name+".config: "+m.String(),
 				"what ceralacca plugin describe "+p.Path+" says"))
 		}
 	}
-	return faults
+	if len(faults) == 0 {
+		faults = antivirusFaults(c, described)
+	}
+	return described, faults
 }
+
+// antivirusFaults: whether there is an antivirus is said twice, so that none is lost by leaving something out. [C232]
+func antivirusFaults(c *config.Config, described map[string]plugins.Description) config.Faults {
+	var found []string
+	for _, p := range c.Plugins {
+		if described[p.Name].Kind == plugins.KindAntivirus {
+			found = append(found, p.Name)
+		}
+	}
+	none := c.Antivirus.Mode == config.AntivirusNone
+	switch {
+	case none && len(found) > 0:
+		return config.Faults{c.Fault("antivirus", "mode", `antivirus.mode is "none", and plugins.`+found[0]+" is an antivirus",
+			`mode = "plugins", or no [plugins.`+found[0]+"]")}
+	case !none && len(found) == 0:
+		return config.Faults{c.Fault("antivirus", "mode", `antivirus.mode is "plugins", and no plug-in is an antivirus`,
+			"[plugins.NAME] for one")}
+	}
+	return nil
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // Program is the executable of a plug-in as the configuration wants it run.
 func Program(p config.Plugin) host.Program {
@@ -40,4 +76,12 @@ func writeFor(err error) string {
 	default:
 		return "the path of a plug-in that passes ceralacca plugin check"
 	}
+}
+
+// version is that of this program, which plug-ins are told.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
 }

@@ -52,9 +52,10 @@ type Directory struct {
 	CheckEvery            time.Duration
 }
 
-// Milter is the section [milter].
+// Milter is the section [milter]. Metrics may be empty.
 type Milter struct {
 	SubmissionSocket, IncomingSocket Endpoint
+	Metrics                          string // host:port
 }
 
 // Submission is the section [submission]. SenderMap is a path for [LoadSenderMap], or empty.
@@ -103,8 +104,11 @@ type HMAC struct {
 	Key string
 }
 
-// AntivirusNone is the mode in which no message is looked at.
-const AntivirusNone = "none"
+// Who looks for viruses.
+const (
+	AntivirusPlugins = "plugins" // every plug-in of the kind antivirus, of which there must be one
+	AntivirusNone    = "none"    // nobody: no message is looked at
+)
 
 // Antivirus is the section [antivirus].
 type Antivirus struct {
@@ -129,7 +133,7 @@ func (c *Config) Warnings() []Fault {
 	if c.Antivirus.Mode != AntivirusNone {
 		return nil
 	}
-	// [C060] stays open until there is an antivirus to name here.
-	return []Fault{c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses`,
-		"another mode as soon as there is one")}
+	// A provider must scan; who only tries ceralacca need not. [C060] [C232]
+	return []Fault{c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses, as the rules demand`,
+		`mode = "plugins", and [plugins.NAME] for an antivirus`)}
 }

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		},
 		Key:       Key{Cert: "/c/cert.pem", Key: "/c/key.pem", CA: "/c/ca.pem", CRL: []string{"/c/crl.pem"}},
 		Directory: Directory{File: "/c/dir.p7m", SignerCA: "/c/signer.pem", CheckEvery: time.Hour},
-		Milter:    Milter{Endpoint{"unix", "/r/sub"}, Endpoint{"unix", "/r/in"}},
+		Milter:    Milter{SubmissionSocket: Endpoint{"unix", "/r/sub"}, IncomingSocket: Endpoint{"unix", "/r/in"}},
 		Incoming:  Incoming{Ordinary: OrdinaryAnomaly, MaxAge: 72 * time.Hour},
 		Limits:    Limits{Size: 104857600, Product: 104857600, HardSize: 157286400},
 		Agent: Agent{
@@ -155,7 +155,8 @@ func TestBrokenFiles(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	warnings := parse(t, good(t)).Warnings()
-	want := `test.toml:44:1: antivirus.mode is "none": no message is checked for viruses; write another mode as soon as there is one`
+	want := `test.toml:44:1: antivirus.mode is "none": no message is checked for viruses, as the rules demand; ` +
+		`write mode = "plugins", and [plugins.NAME] for an antivirus`
 	if len(warnings) != 1 || warnings[0].String() != want {
 		t.Errorf("Warnings = %v, want %s", warnings, want)
 	}
@@ -239,7 +240,7 @@ func TestTheSampleHasNoFaults(t *testing.T) {
 	}
 	all := strings.NewReplacer("\n#metrics", "\nmetrics", "\n#imap_ca", "\nimap_ca", "\n#sender_map", "\nsender_map",
 		"\n#alias_maps", "\nalias_maps").Replace(Sample())
-	if parse(t, all).Agent.Metrics == "" {
+	if c := parse(t, all); c.Agent.Metrics == "" || c.Milter.Metrics == "" {
 		t.Error("the sample without comments has no metrics")
 	}
 	byURL := strings.NewReplacer("\nfile =", "\n#file =", "\n#url", "\nurl", "\n#client", "\nclient").Replace(Sample())

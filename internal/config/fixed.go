@@ -13,6 +13,7 @@ func (c *Config) KeepFixed(running *Config) (kept *Config, differ []string) {
 	}
 	note("milter.submission_socket", c.Milter.SubmissionSocket == running.Milter.SubmissionSocket)
 	note("milter.incoming_socket", c.Milter.IncomingSocket == running.Milter.IncomingSocket)
+	note("milter.metrics", c.Milter.Metrics == running.Milter.Metrics)
 	clone.Milter = running.Milter
 	a, was := &clone.Agent, running.Agent
 	note("agent.lmtp_socket", a.LMTPSocket == was.LMTPSocket)

@@ -29,7 +29,7 @@ func sections(c *Config) []section {
 		{"key", "What we sign with, and whom we believe. PEM files.", keyKeys(&c.Key)},
 		{"directory", "The list of all providers (IGPEC): a signed LDIF file. Write `file` or `url`.",
 			directoryKeys(&c.Directory)},
-		{"milter", "Where Postfix finds the milter.", milterKeys(&c.Milter)},
+		{"milter", "Where Postfix finds the milter. The folder of `submission_socket` also holds those of its plug-ins while they run.", milterKeys(&c.Milter)},
 		{"submission", "The access point: mail from our users. The section may be left out.",
 			submissionKeys(&c.Submission)},
 		{"incoming", "The incoming point: mail from the network. The section may be left out.", incomingKeys(&c.Incoming)},
@@ -45,8 +45,10 @@ func sections(c *Config) []section {
 					"start with another, let the queues of both Postfix instances become empty."},
 		}},
 		{"antivirus", "Who looks for viruses.", []key{
-			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusNone), sample: `"none"`,
-				doc: "Must be written. `none`: nobody does, and the daemons warn when they start."},
+			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusPlugins, AntivirusNone), sample: `"plugins"`,
+				doc: "Must be written. `plugins`: every antivirus among the sections [plugins.NAME], of which there must be one, sees every " +
+					"message at both points; while one cannot answer, mail is answered 451. `none`: nobody does, and the daemons warn when they " +
+					"start; for trying things out, not for a provider."},
 		}},
 	}
 }
@@ -106,6 +108,8 @@ func milterKeys(m *Milter) []key {
 			doc: "The milter of the submission listener of certified domains."},
 		{name: "incoming_socket", value: socket(&m.IncomingSocket), sample: `"unix:/run/ceralacca/incoming.sock"`,
 			doc: "The milter of the incoming listener of certified domains."},
+		{name: "metrics", value: loopback(&m.Metrics), sample: `"127.0.0.1:9926"`, optional: true,
+			doc: "Where the milter answers `/metrics`: a loopback address. Without it, nowhere."},
 	}
 }
 
@@ -162,7 +166,7 @@ func agentKeys(a *Agent) []key {
 		{name: "admin_socket", value: socket(&a.AdminSocket), sample: `"unix:/run/ceralacca/admin.sock"`,
 			doc: "Where the commands ask the running agent."},
 		{name: "metrics", value: loopback(&a.Metrics), sample: `"127.0.0.1:9925"`, optional: true,
-			doc: "Where `/metrics` is answered: a loopback address. Without it, nowhere."},
+			doc: "Where the agent answers `/metrics`: a loopback address. Without it, nowhere."},
 	}
 }
 

@@ -11,6 +11,9 @@ func (r *reader) checkTogether(c *Config) {
 	r.checkSource()
 	r.checkLimits(&c.Limits)
 	r.checkSockets(c)
+	if m := c.Milter.Metrics; m != "" && m == c.Agent.Metrics && r.all("milter.metrics", "agent.metrics") {
+		r.add("agent", "metrics", fmt.Sprintf("agent.metrics is %q, and so is milter.metrics", m), "a port of its own")
+	}
 }
 
 func (r *reader) all(keys ...string) bool {

@@ -56,7 +56,7 @@ func TestNumbers(t *testing.T) {
 // Every name that the program may use is known, so that no count is lost.
 func TestEveryNameIsKnown(t *testing.T) {
 	m := metrics.New()
-	for _, c := range []metrics.Counter{metrics.Transactions, metrics.Refusals, metrics.Problems, metrics.Effects, metrics.Replies,
+	for _, c := range []metrics.Counter{metrics.Transactions, metrics.Refusals, metrics.Problems, metrics.Scans, metrics.Effects, metrics.Replies,
 		metrics.HandOvers, metrics.Repeats, metrics.Commits, metrics.Updates, metrics.Alarms, metrics.Panics, metrics.Errors} {
 		m.Count(c, "x")
 		if text := scrape(t, m); !strings.Contains(text, string(c)+"{") {

@@ -12,6 +12,8 @@ const (
 	Refusals Counter = "ceralacca_milter_refusals_total"
 	// Problems of signed messages that are not what they say: label problem.
 	Problems Counter = "ceralacca_milter_problems_total"
+	// Scans of messages by the antivirus: label verdict, "failed" when there was no answer.
+	Scans Counter = "ceralacca_milter_scans_total"
 )
 
 // The counters of the agent.
@@ -86,6 +88,7 @@ func counters() []spec {
 		{string(Transactions), "SMTP transactions by verdict.", "verdict"},
 		{string(Refusals), "Refusals in the SMTP session by enhanced status code.", "code"},
 		{string(Problems), "Signed messages that are not what they say, by problem.", "problem"},
+		{string(Scans), "Messages by what the antivirus said.", "verdict"},
 		{string(Effects), "Effects done.", "effect"},
 		{string(Replies), "Replies to Postfix, one per recipient.", "code"},
 		{string(HandOvers), "Hand-overs that failed for now.", "to"},

@@ -114,6 +114,8 @@ func permanent(kind pec.ErrorKind) (e entry, known bool) {
 		return entry{Reply{550, [3]int{5, 2, 1}, "Mailbox disabled"}, anywhere}, true
 	case pec.ErrorUntrusted:
 		return entry{Reply{550, [3]int{5, 7, 1}, "Not from the certified mail service"}, anywhere}, true
+	case pec.ErrorInfected: // [C123]
+		return entry{Reply{550, [3]int{5, 7, 1}, "A virus was found in the message"}, session}, true
 	default:
 		return entry{}, false
 	}

@@ -30,6 +30,7 @@ var wants = map[pec.ErrorKind][2]string{ // milter, LMTP
 	pec.ErrorUntrusted:       {"550 5.7.1", "550 5.7.1"},
 	pec.ErrorBusy:            {later, later},
 	pec.ErrorNotFound:        {later, later},
+	pec.ErrorInfected:        {"550 5.7.1", later},
 }
 
 // forms are the ways in which an error arrives here.

@@ -84,19 +84,31 @@ func virus(n Notification) Notification {
 	return n
 }
 
-// artefacts are one of every sort that we compose.
-func artefacts(t testing.TB) map[string]*pec.Artefact {
-	transport, err := TransportEnvelope(provider(t), original(t, submitted), certData(t, pec.KindTransport))
+func enveloped(t testing.TB, o Original) *pec.Artefact {
+	t.Helper()
+	a, err := TransportEnvelope(provider(t), o, certData(t, pec.KindTransport))
 	if err != nil {
 		t.Fatal(err)
 	}
-	anomaly, err := AnomalyEnvelope(provider(t), original(t, submitted), Anomaly{
+	return a
+}
+
+func wrapped(t testing.TB, o Original) *pec.Artefact {
+	t.Helper()
+	a, err := AnomalyEnvelope(provider(t), o, Anomaly{
 		Sender: address(t, "Mario.Rossi@alfa.example"), Recipients: []pec.Address{address(t, "anna@beta.example")},
 		Reason: pec.ProblemNoSignature.Italian(), Time: testInstant, ID: "0123456789abcdef0123456789abcdef",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a
+}
+
+// artefacts are one of every sort that we compose.
+func artefacts(t testing.TB) map[string]*pec.Artefact {
+	plain, locked := original(t, submitted), original(t, submitted)
+	locked.Encrypted = true
 	concise, final := notification(t, pec.KindDelivery), notification(t, pec.KindTimeout)
 	concise.Concise, concise.Original = true, nil
 	timeout := notification(t, pec.KindTimeout)
@@ -108,8 +120,10 @@ func artefacts(t testing.TB) map[string]*pec.Artefact {
 	bare := notification(t, pec.KindAcceptance)
 	bare.Data.Subject, bare.Data.MessageID = nil, ""
 	return map[string]*pec.Artefact{
-		"transport":            transport,
-		"anomaly":              anomaly,
+		"transport":            enveloped(t, plain),
+		"transport-encrypted":  enveloped(t, locked),
+		"anomaly":              wrapped(t, plain),
+		"anomaly-encrypted":    wrapped(t, locked),
 		"acceptance":           notify(t, notification(t, pec.KindAcceptance)),
 		"acceptance-unicode":   notify(t, unicode),
 		"acceptance-bare":      notify(t, bare),

@@ -17,6 +17,8 @@ var ErrCompose = errors.New("cannot compose")
 type Original struct {
 	Header pec.Header // as captured
 	Body   pec.Source // after the empty line
+	// Encrypted says that the antivirus could not look into part of it; the text of our envelope warns of that.
+	Encrypted bool
 }
 
 // Anomaly is what is said of a message that could not be certified. [C132]
@@ -39,7 +41,9 @@ func TransportEnvelope(p pec.Provider, o Original, c *pec.CertData) (*pec.Artefa
 	if err != nil {
 		return nil, err
 	}
-	text, err := texts.Render("transport", texts.Of(c))
+	d := texts.Of(c)
+	d.Encrypted = o.Encrypted
+	text, err := texts.Render("transport", d)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +112,7 @@ func AnomalyEnvelope(p pec.Provider, o Original, a Anomaly) (*pec.Artefact, erro
 	if o.Header.Has("Subject") {
 		d.Subject = pec.DecodeText(o.Header.Get("Subject"))
 	}
-	d.Sender, d.Detail = anomalySender(o.Header, a.Sender), a.Reason
+	d.Sender, d.Detail, d.Encrypted = anomalySender(o.Header, a.Sender), a.Reason, o.Encrypted
 	for _, r := range a.Recipients {
 		d.Recipients = append(d.Recipients, texts.Recipient{Address: r.String()})
 	}

@@ -28,6 +28,7 @@ type Data struct {
 	Recipients      []Recipient
 	Recipient       string // the one that a notification is about
 	Detail, Virus   string
+	Encrypted       bool // of envelopes: no antivirus could look into part of the message
 	Identifier      pec.Identifier
 }
 

@@ -73,12 +73,12 @@ func Start(ctx context.Context, o Options, d plugins.Description, versions ...in
 	return i, nil
 }
 
-// makeFolders: NAME-PID-… holds the folder of its socket (go-plugin's), its own, and that of files handed over.
+// makeFolders: plugin-PID-N holds the folder of its socket (go-plugin's), its own, and that of files handed over.
 func (i *Instance) makeFolders(o Options) (err error) {
 	if i.who, err = o.Program.Isolation.account(); err != nil {
 		return err
 	}
-	if i.dir, err = private(o.RunDir, fmt.Sprintf("%s-%d-", o.Name, os.Getpid()), 0o711); err != nil {
+	if i.dir, err = numbered(o.RunDir); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	if len(i.dir)+socketTail > maxSocket {
@@ -91,7 +91,7 @@ func (i *Instance) makeFolders(o Options) (err error) {
 	if err := os.Mkdir(i.work, 0o700); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
-	if i.spool, err = private(o.SpoolDir, o.Name+"-content-", 0o700); err != nil {
+	if i.spool, err = private(o.SpoolDir, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()), 0o700); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
 	if !i.who.other {

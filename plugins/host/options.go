@@ -29,7 +29,8 @@ type Options struct {
 	Deadline time.Duration
 	// Concurrency is how many calls it gets at a time.
 	Concurrency int
-	// RunDir holds the folders of the processes; it must exist, and its path be short.
+	// RunDir holds the folders of the processes; it must exist, and its path be short. Only the host's own user should
+	// be able to write there; that of the plug-in must be able to pass through.
 	RunDir string
 	// SpoolDir holds files while they are handed over; it should not be in memory. Empty: in RunDir.
 	SpoolDir string
@@ -47,23 +48,37 @@ const (
 	DefaultConcurrency = 16
 )
 
+// folderPrefix begins the names of the folders of processes; the number of the host's process follows.
+const folderPrefix = "plugin-"
+
 // sweep removes what the processes of a host left that was killed.
 func (o Options) sweep() error {
-	entries, err := os.ReadDir(o.RunDir)
-	if err != nil {
-		return err
+	folders := []string{o.RunDir}
+	if o.SpoolDir != "" {
+		folders = append(folders, o.SpoolDir)
 	}
-	for _, entry := range entries {
-		rest, ok := strings.CutPrefix(entry.Name(), o.Name+"-")
-		number, _, dashed := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(number)
-		if !ok || !dashed || err != nil || errors.Is(syscall.Kill(pid, 0), nil) {
-			continue
+	for _, folder := range folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
 		}
-		// What another user has closed to us is no reason not to start.
-		if err := os.RemoveAll(filepath.Join(o.RunDir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			o.Log.Warn("files of a plug-in that ended cannot be removed; remove them", slog.String("plugin", o.Name), slog.Any("error", err))
+		for _, entry := range entries {
+			if !orphaned(entry.Name()) {
+				continue
+			}
+			// What another user has closed to us is no reason not to start.
+			if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				o.Log.Warn("files of a plug-in that ended cannot be removed; remove them", slog.String("plugin", o.Name), slog.Any("error", err))
+			}
 		}
 	}
 	return nil
+}
+
+// orphaned says whether a folder is one of a host that has ended.
+func orphaned(name string) bool {
+	rest, ok := strings.CutPrefix(name, folderPrefix)
+	number, _, dashed := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(number)
+	return ok && dashed && err == nil && pid > 0 && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -113,4 +114,20 @@ func private(parent, pattern string, mode fs.FileMode) (string, error) {
 		err = os.Chmod(dir, mode)
 	}
 	return dir, err
+}
+
+// numbered makes a folder for a process below parent, which others may pass and not list. Its name is short: the path of
+// a socket begins with it.
+func numbered(parent string) (string, error) {
+	for n := 0; ; n++ {
+		dir := filepath.Join(parent, fmt.Sprintf("%s%d-%d", folderPrefix, os.Getpid(), n))
+		err := os.Mkdir(dir, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = os.Chmod(dir, 0o711)
+		}
+		return dir, err
+	}
 }
