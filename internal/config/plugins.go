@@ -132,6 +132,11 @@ func (r *reader) readPlugin(name string, values map[string]any) Plugin {
 	return p
 }
 
+// PluginKeyFault is a fault of what a key of [plugins.NAME] says; where it is not written, of the section.
+func (c *Config) PluginKeyFault(name, key, what, write string) Fault {
+	return c.doc.fault(pluginsSection+"."+name, key, what, write)
+}
+
 // PluginFault is a fault of [plugins.NAME.config] or, with an empty path, of the plug-in. The path names tables, keys and
 // numbers of elements; where it cannot be found, the fault is at what holds it.
 func (c *Config) PluginFault(name string, path []string, what, write string) Fault {

@@ -1,6 +1,9 @@
 package host
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Before any call: what makes a plug-in unfit. The text that wraps it says what is wrong and what to do.
 var (
@@ -29,3 +32,17 @@ var (
 	// ErrUnable is the plug-in's own word: it could not do it now.
 	ErrUnable = errors.New("the plug-in could not")
 )
+
+// ChecksumError is [ErrFile] of an executable that is not the pinned one.
+type ChecksumError struct {
+	Path      string
+	Got, Want string // SHA-256 in hexadecimal
+}
+
+// Error implements error.
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("%v: %s has the SHA-256 %s, the configuration pins %s", ErrFile, e.Path, e.Got, e.Want)
+}
+
+// Is implements what errors.Is asks.
+func (*ChecksumError) Is(target error) bool { return target == ErrFile }

@@ -175,6 +175,10 @@ func startError(path, dir string, attr *syscall.SysProcAttr, err error) error {
 		return fmt.Errorf("%w: the system forbids another user or a network of its own: %w; write network = true", ErrIsolation, err)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w: its user cannot run %s in %s: %w; chmod a+rx the file, and a+x the folders above both", ErrIsolation, path, dir, err)
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("%w: %s is not a program that this machine can run", ErrFile, path)
+	case errors.Is(err, syscall.ENOENT): // the file itself was there a moment ago
+		return fmt.Errorf("%w: what %s needs to run is not here: the interpreter that its first line names, or its loader", ErrFile, path)
 	default:
 		return fmt.Errorf("%w: %w", ErrHandshake, err)
 	}

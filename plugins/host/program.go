@@ -69,7 +69,7 @@ func (p Program) Verify() error {
 		return fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	if have, _ := hex.DecodeString(got); subtle.ConstantTimeCompare(have, want) != 1 { // just encoded
-		return fmt.Errorf("%w: %s has the SHA-256 %s, the configuration pins %x", ErrFile, p.Path, got, want)
+		return &ChecksumError{Path: p.Path, Got: got, Want: p.SHA256}
 	}
 	return nil
 }
