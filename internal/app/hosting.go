@@ -57,7 +57,7 @@ func (h *plugHost) prepare(ctx context.Context, p *parts) (*pluginSet, error) {
 		one, err := h.keepOrStart(ctx, section, p.described[section.Name].Kind)
 		if err != nil {
 			h.drop(set)
-			return nil, config.Faults{p.config.PluginFault(section.Name, nil, err.Error(), writeFor(err))}
+			return nil, config.Faults{pluginFault(p.config, section, err)}
 		}
 		set.all = append(set.all, one)
 	}

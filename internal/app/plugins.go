@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"strings"
 
@@ -25,7 +26,7 @@ func describePlugins(ctx context.Context, c *config.Config) (map[string]plugins.
 	for _, p := range c.Plugins {
 		d, err := Program(p).Describe(ctx)
 		if err != nil {
-			faults = append(faults, c.PluginFault(p.Name, nil, "plugins."+p.Name+": "+oneLine(err), writeFor(err)))
+			faults = append(faults, pluginFault(c, p, err))
 			continue
 		}
 		described[p.Name] = d
@@ -67,14 +68,22 @@ func Program(p config.Plugin) host.Program {
 	return host.Program{Path: p.Path, SHA256: p.SHA256, Isolation: host.Isolation{User: p.User, Network: p.Network}}
 }
 
-func writeFor(err error) string {
+// pluginFault says what keeps a plug-in from being used, at the key that must change.
+func pluginFault(c *config.Config, p config.Plugin, err error) config.Fault {
+	name := "plugins." + p.Name + ": "
+	what := name + strings.TrimPrefix(oneLine(err), name) // a supervisor says the name itself
+	sum, changed := errors.AsType[*host.ChecksumError](err)
 	switch {
+	case changed:
+		return c.PluginKeyFault(p.Name, "sha256", what, fmt.Sprintf("sha256 = %q if you trust this file, or the path of the one that you trust", sum.Got))
 	case errors.Is(err, host.ErrFile):
-		return "the path and the sha256 of the file that you trust; ceralacca plugin check PATH prints it"
+		return c.PluginKeyFault(p.Name, "path", what, "the path of an executable that nobody but root, or the user of the daemon, can change")
 	case errors.Is(err, host.ErrIsolation):
-		return "a user that this host has, and network = true only if it must"
+		return c.PluginKeyFault(p.Name, "user", what, `user = "ceralacca-plugin" or another that this host has, and network = true only if it must`)
+	case errors.Is(err, host.ErrConfiguration):
+		return c.PluginKeyFault(p.Name, "config", what, "below [plugins."+p.Name+".config] what the plug-in takes")
 	default:
-		return "the path of a plug-in that passes ceralacca plugin check"
+		return c.PluginKeyFault(p.Name, "path", what, "the path of a plug-in that passes ceralacca plugin check")
 	}
 }
 
