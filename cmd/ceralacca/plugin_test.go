@@ -58,7 +58,7 @@ func TestAPluginsConfigurationIsCheckedByItsSchema(t *testing.T) {
 		{sum, "word = \"secret\"", exitGood, "eicar            antivirus    eicar 1.0.0, needs content"},
 		{sum, "word = 3", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar.config: word does not fit", lines+6)},
 		{sum, "wurd = \"x\"", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar.config: wurd is not a key of this plug-in", lines+6)},
-		{strings.Repeat("0", 64), "", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar: the plug-in's file is not to be trusted", lines+2)},
+		{strings.Repeat("0", 64), "", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar: the plug-in's file is not to be trusted", lines+3)},
 	} {
 		file := filepath.Join(dir, "c.toml")
 		section := fmt.Sprintf("[plugins.eicar]\npath = %q\nsha256 = %q\n%s\n[plugins.eicar.config]\n%s\n", path, test.sha, user(), test.config)
