@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +25,9 @@ import (
 
 // MaxChunk is the longest piece of content, in bytes.
 const MaxChunk = 1 << 20
+
+// MaxHeaders is the longest header section, in bytes.
+const MaxHeaders = 64 << 10
 
 // Plugin is one of [Antivirus], [Conservation], [Notification] and [Key].
 type Plugin interface {
@@ -51,6 +56,10 @@ func Serve(p Plugin) {
 	}
 	// What an author prints later goes elsewhere; the log stays with the file that is stderr now.
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if said := stranger(p.Describe().Protocols, os.Getenv(versionsKey)); said != "" {
+		fmt.Fprintln(os.Stderr, said)
+		os.Exit(1)
+	}
 	sets := map[int]goplugin.PluginSet{}
 	for _, version := range p.Describe().Protocols {
 		sets[version] = goplugin.PluginSet{ServiceName: &served{plugin: p, version: version, log: log}}
@@ -62,6 +71,20 @@ func Serve(p Plugin) {
 			return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(2*MaxChunk))...)
 		},
 	})
+}
+
+// versionsKey is the variable by which the host says which versions it speaks.
+const versionsKey = "PLUGIN_PROTOCOL_VERSIONS"
+
+// stranger says that host and plug-in have no version in common; go-plugin would go on with the lowest of ours.
+func stranger(ours []int, offered string) string {
+	for text := range strings.SplitSeq(offered, ",") {
+		if version, err := strconv.Atoi(text); err != nil || slices.Contains(ours, version) {
+			return "" // or a host that does not say
+		}
+	}
+	return fmt.Sprintf("the host speaks version %s of the contract, this plug-in %v: take a release of one of them that has one in common",
+		offered, ours)
 }
 
 func describe(p Plugin) (code int) {

@@ -80,17 +80,10 @@ func fits(d plugins.Description) error {
 		say("version is %q", d.Version)
 	}
 	if common := speaks(d); len(common) == 0 {
-		say("protocols are %v, and this host speaks %v", d.Protocols, versionsOf(d.Kind))
+		say("protocols are %v, and of the contract for this kind this host speaks the versions %v; take a release of the "+
+			"plug-in, or of ceralacca, that has one in common", d.Protocols, versionsOf(d.Kind))
 	}
-	for _, need := range d.Needs {
-		if !slices.Contains([]plugins.Need{plugins.NeedMetadata, plugins.NeedHeaders, plugins.NeedContent}, need) {
-			say("needs has %q, not metadata, headers or content", need)
-		}
-	}
-	current := slices.Contains(d.Protocols, contract.Current)
-	if d.Kind == plugins.KindAntivirus && current && !slices.Contains(d.Needs, plugins.NeedContent) {
-		say("needs has no content, which every antivirus must see")
-	}
+	unmet(d, say)
 	if err := checkSchema(d.Schema); err != nil {
 		say("schema: %v", err)
 	}
@@ -98,6 +91,22 @@ func fits(d plugins.Description) error {
 		return fmt.Errorf("%w: %s", ErrDescription, strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// unmet says which needs a host does not meet, and which are missing: what leaves the host was asked for by name.
+func unmet(d plugins.Description, say func(format string, args ...any)) {
+	for _, need := range d.Needs {
+		switch {
+		case !slices.Contains([]plugins.Need{plugins.NeedMetadata, plugins.NeedHeaders, plugins.NeedContent}, need):
+			say("needs has %q, not metadata, headers or content", need)
+		case d.Kind == plugins.KindNotification && need == plugins.NeedContent, d.Kind == plugins.KindKey:
+			say("needs has %q, which no plug-in of kind %s is given", need, d.Kind)
+		}
+	}
+	given := d.Kind == plugins.KindAntivirus || d.Kind == plugins.KindConservation
+	if given && slices.Contains(d.Protocols, contract.Current) && !slices.Contains(d.Needs, plugins.NeedContent) {
+		say("needs has no content, which every plug-in of kind %s is given", d.Kind)
+	}
 }
 
 // versionsOf are the versions of the contract that know a kind.

@@ -45,6 +45,7 @@ type Instance struct {
 	clock   clock.Clock
 	file    bool // takes content as a file
 	meta    bool // is told of metadata
+	headers bool // is told of headers
 }
 
 // Start starts and configures one process. Description must be that of the program and fit; versions are those offered
@@ -55,7 +56,7 @@ func Start(ctx context.Context, o Options, d plugins.Description, versions ...in
 		return nil, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	i := &Instance{clock: o.Clock, file: slices.Contains(d.Capabilities, plugins.CapabilityFile),
-		meta: slices.Contains(d.Needs, plugins.NeedMetadata)}
+		meta: slices.Contains(d.Needs, plugins.NeedMetadata), headers: slices.Contains(d.Needs, plugins.NeedHeaders)}
 	if len(versions) == 0 {
 		versions = speaks(d)
 	}
@@ -134,7 +135,7 @@ func (i *Instance) explain(err error) error {
 		return err
 	}
 	if i.process != nil && i.process.child != nil && i.process.child.ended() {
-		return fmt.Errorf("%w: it ended at once: %v", ErrHandshake, i.process.child.err)
+		return fmt.Errorf("%w: it ended at once: %v; it says: %q", ErrHandshake, i.process.child.err, i.process.said.lastLine())
 	}
 	return fmt.Errorf("%w: %w", ErrHandshake, err)
 }
@@ -194,6 +195,9 @@ func (i *Instance) Noise() int64 { return i.process.out.noise.Load() }
 
 // Done is closed when the process has ended.
 func (i *Instance) Done() <-chan struct{} { return i.process.child.done }
+
+// Exit says how the process has ended, nil for exit status 0. Only once Done is closed.
+func (i *Instance) Exit() error { return i.process.child.err }
 
 // Kill ends the process at once. [Instance.Stop] must follow.
 func (i *Instance) Kill() error { return i.process.child.kill() }

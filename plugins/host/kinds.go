@@ -187,9 +187,12 @@ func (n Notification) Notify(ctx context.Context, e plugins.Event) (effect plugi
 
 // Notify is [Notification.Notify] on this process.
 func (i *Instance) Notify(ctx context.Context, e plugins.Event) (plugins.Effect, error) {
-	r := &contractv2.NotifyRequest{IdempotencyKey: e.Key, Mailbox: e.Mailbox, Event: e.Name, Time: e.Time, Headers: e.Headers}
+	r := &contractv2.NotifyRequest{IdempotencyKey: e.Key, Mailbox: e.Mailbox, Event: e.Name, Time: e.Time}
 	if i.meta {
 		r.Metadata = metadata(e.Metadata)
+	}
+	if i.headers {
+		r.Headers = e.Headers
 	}
 	a, err := contractv2.NewNotificationClient(i.conn).Notify(ctx, r)
 	if err != nil {

@@ -53,6 +53,17 @@ type lines struct {
 	each func(line []byte)
 	mu   sync.Mutex
 	rest []byte
+	last string // that was no handshake, for who asks why it ended
+}
+
+// lastLine is the last line that was not empty, shortened; what is not yet a whole line counts too.
+func (l *lines) lastLine() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if rest := strings.TrimSpace(string(l.rest)); rest != "" {
+		return clip(rest)
+	}
+	return l.last
 }
 
 // Write implements io.Writer. It never fails.
@@ -64,6 +75,9 @@ func (l *lines) Write(p []byte) (int, error) {
 		l.rest = append(l.rest, line[:min(len(line), maxLine-len(l.rest))]...)
 		if whole {
 			l.each(l.rest)
+			if text := strings.TrimSpace(string(l.rest)); text != "" {
+				l.last = clip(text)
+			}
 			l.rest = l.rest[:0]
 		}
 		rest = after

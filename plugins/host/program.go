@@ -54,6 +54,9 @@ func (p Program) Verify() error {
 	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 		return fmt.Errorf("%w: %s is not an executable file", ErrFile, p.Path)
 	}
+	if info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+		return fmt.Errorf("%w: %s runs as its owner, whoever starts it; chmod ug-s %[2]s", ErrFile, p.Path)
+	}
 	if p.SHA256 == "" {
 		return nil
 	}

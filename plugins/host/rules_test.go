@@ -86,13 +86,22 @@ func TestFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, change := range map[string]func(*plugins.Description){
-		"name is":                     func(d *plugins.Description) { d.Name = "A b" },
-		"kind is":                     func(d *plugins.Description) { d.Kind = "oracle" },
-		"version is":                  func(d *plugins.Description) { d.Version = "" },
-		"protocols are [3]":           func(d *plugins.Description) { d.Protocols = []int{3} },
-		"this host speaks [2]":        func(d *plugins.Description) { d.Kind, d.Protocols = plugins.KindKey, []int{1} },
-		"needs has \"money\"":         func(d *plugins.Description) { d.Needs = append(d.Needs, "money") },
-		"needs has no content":        func(d *plugins.Description) { d.Needs = nil },
+		"name is":    func(d *plugins.Description) { d.Name = "A b" },
+		"kind is":    func(d *plugins.Description) { d.Kind = "oracle" },
+		"version is": func(d *plugins.Description) { d.Version = "" },
+		"protocols are [3], and of the contract for this kind this host speaks the versions [1 2]": func(d *plugins.Description) { d.Protocols = []int{3} },
+		"this host speaks the versions [2]":                           func(d *plugins.Description) { d.Kind, d.Protocols = plugins.KindKey, []int{1} },
+		"needs has \"money\"":                                         func(d *plugins.Description) { d.Needs = append(d.Needs, "money") },
+		"needs has no content, which every plug-in of kind antivirus": func(d *plugins.Description) { d.Needs = nil },
+		"needs has no content, which every plug-in of kind conservation": func(d *plugins.Description) {
+			d.Kind, d.Needs = plugins.KindConservation, nil
+		},
+		"needs has \"content\", which no plug-in of kind notification is given": func(d *plugins.Description) {
+			d.Kind = plugins.KindNotification
+		},
+		"needs has \"headers\", which no plug-in of kind key is given": func(d *plugins.Description) {
+			d.Kind, d.Needs = plugins.KindKey, []plugins.Need{plugins.NeedHeaders}
+		},
 		"schema: there is none":       func(d *plugins.Description) { d.Schema = nil },
 		"schema: ":                    func(d *plugins.Description) { d.Schema = json.RawMessage(`{"type": 3}`) },
 		"a schema must be whole":      func(d *plugins.Description) { d.Schema = json.RawMessage(`{"$ref": "file:///etc/passwd"}`) },
