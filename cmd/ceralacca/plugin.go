@@ -55,13 +55,18 @@ func (r pluginRun) program() (host.Program, error) {
 type pluginCheckCommand struct {
 	pluginRun
 	Config  string `help:"A TOML file with what would stand in [plugins.NAME.config]."`
-	Verbose bool   `help:"Show what the plug-in says."`
+	Verbose bool   `help:"Show what the plug-in says, on standard error."`
+	JSON    bool   `name:"json" help:"One JSON object at the end, for programs."`
 }
 
 // Help implements kong's HelpProvider.
 func (pluginCheckCommand) Help() string {
-	return "The plug-in runs as it would under a daemon: as another user, without network, with an empty environment. The exit " +
-		"code is 1 when a line fails.\n\nExample:\n\n  ceralacca plugin check --config eicar.toml ./eicar"
+	return "One line for each check: pass, skip and why it was not tried, or FAIL, what is wrong and what to do. The plug-in runs as it " +
+		"would under a daemon: as another user, without network, with an empty environment. Root is not needed; the line \"isolation\" " +
+		"says what could not be tried without.\n\n" +
+		"Exit code 0: in order; 1: a line fails; 2: there is nothing to check, or the configuration is wrong.\n\n" +
+		"Examples:\n\n  ceralacca plugin check ./eicar\n  ceralacca plugin check --config eicar.toml ./eicar\n" +
+		"  ceralacca plugin check --json ./eicar"
 }
 
 // Run prints a line for each check.
@@ -79,15 +84,43 @@ func (c pluginCheckCommand) Run(ctx context.Context, s *streams) error {
 			return err
 		}
 	}
-	failed, err := check.Run(ctx, o, func(l check.Line) { fmt.Fprintln(s.out, l) })
+	lines := []check.Line{}
+	failed, err := check.Run(ctx, o, func(l check.Line) {
+		lines = append(lines, l)
+		if !c.JSON {
+			fmt.Fprintln(s.out, l)
+		}
+	})
 	if err != nil {
 		return usageError{err}
 	}
+	if err := c.sum(s, lines, failed); err != nil {
+		return err
+	}
 	if failed > 0 {
-		fmt.Fprintf(s.out, "%s: %d failed\n", c.Path, failed)
 		return errWrong
 	}
-	_, err = fmt.Fprintf(s.out, "%s: in order\n", c.Path)
+	return nil
+}
+
+// sum closes the report: in order or not.
+func (c pluginCheckCommand) sum(s *streams, lines []check.Line, failed int) error {
+	if c.JSON {
+		out := json.NewEncoder(s.out)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", "  ")
+		return out.Encode(struct {
+			Path   string       `json:"path"`
+			OK     bool         `json:"ok"`
+			Failed int          `json:"failed"`
+			Checks []check.Line `json:"checks"`
+		}{c.Path, failed == 0, failed, lines})
+	}
+	word := "in order"
+	if failed > 0 {
+		word = fmt.Sprintf("%d failed", failed)
+	}
+	_, err := fmt.Fprintf(s.out, "%s: %s\n", c.Path, word)
 	return err
 }
 
@@ -97,7 +130,7 @@ func (c pluginCheckCommand) values(ctx context.Context, p host.Program) (map[str
 	if err != nil {
 		return nil, usageError{err}
 	}
-	d, err := p.Describe(ctx)
+	d, err := describe(ctx, p)
 	if err != nil {
 		return values, nil // check says so on its own line
 	}
@@ -124,7 +157,7 @@ func (c pluginDescribeCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	d, err := p.Describe(ctx)
+	d, err := describe(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -138,6 +171,25 @@ func (c pluginDescribeCommand) Run(ctx context.Context, s *streams) error {
 		plugins.Description
 		SHA256 string `json:"sha256"`
 	}{d, sum})
+}
+
+// describe asks a program that the user it runs as may not be able to reach.
+func describe(ctx context.Context, p host.Program) (d plugins.Description, err error) {
+	dir, err := os.MkdirTemp("", "cc")
+	if err != nil {
+		return d, usageError{err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // it has ended
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return d, usageError{err}
+	}
+	if err := p.Verify(); err != nil {
+		return d, err
+	}
+	if p.Path, _, err = check.Reachable(p, dir); err != nil {
+		return d, err
+	}
+	return p.Describe(ctx)
 }
 
 type pluginListCommand struct {

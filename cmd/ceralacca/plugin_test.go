@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -98,6 +99,16 @@ func TestPluginDescribeAndCheck(t *testing.T) {
 	}
 	if code, out := invoke(t, "plugin", "check", "--config", file, path); code != exitUsage || !strings.Contains(out, "eicar.toml:2:1: word does not fit") {
 		t.Errorf("plugin check with a wrong configuration: %d\n%s", code, out)
+	}
+	var report struct {
+		OK     bool
+		Failed int
+		Checks []struct{ Name, Result, Why, Advice string }
+	}
+	code, out := invoke(t, "plugin", "check", "--json", "/bin/true")
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitWrong || report.OK || report.Failed != 1 || len(report.Checks) < 15 ||
+		report.Checks[1].Result != "fail" || report.Checks[1].Why == "" || report.Checks[1].Advice == "" || report.Checks[2].Result != "skip" {
+		t.Errorf("plugin check --json /bin/true: %d, %v\n%s", code, err, out)
 	}
 	if code, out := invoke(t, "plugin", "check", filepath.Join(dir, "none")); code != exitUsage {
 		t.Errorf("plugin check of nothing: %d\n%s", code, out)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,15 +26,15 @@ import (
 
 var _ io.ReaderAt = filler{}
 
-// eicar is the test file that every antivirus finds, in two parts so that this source is no finding itself.
-const eicar = `X5O!P%@AP[4\PZX54(P^)7CC)7}$` + `EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`
+// mailbox is whose messages they are.
+const mailbox = "b@beta.example"
 
 // mail is a small message.
 const mail = "From: a@alfa.example\r\nTo: b@beta.example\r\nSubject: check\r\n\r\nNothing is wrong with this.\r\n"
 
 func text(s string) host.Content {
 	return host.Content{ReaderAt: strings.NewReader(s), Size: int64(len(s)),
-		Metadata: plugins.Metadata{Transaction: strings.Repeat("0", 32), Point: "incoming", Sender: "a@alfa.example", Recipients: []string{"b@beta.example"}}}
+		Metadata: plugins.Metadata{Transaction: strings.Repeat("0", 32), Point: "incoming", Sender: "a@alfa.example", Recipients: []string{mailbox}}}
 }
 
 // filler is a message of any size that is nowhere.
@@ -52,16 +53,26 @@ func bundle(key string, c host.Content) (plugins.Bundle, error) {
 	if _, err := io.Copy(sum, io.NewSectionReader(c, 0, c.Size)); err != nil {
 		return plugins.Bundle{}, err
 	}
-	return plugins.Bundle{Key: key, Mailbox: "b@beta.example", Size: c.Size, SHA256: sum.Sum(nil), MediaType: "message/rfc822", Time: 1e9}, nil
+	return plugins.Bundle{Key: key, Mailbox: mailbox, Size: c.Size, SHA256: sum.Sum(nil), MediaType: "message/rfc822", Time: 1e9}, nil
 }
 
 // small makes one small call of the kind's own and wants it to succeed.
-func (k *kit) small(ctx context.Context, key string) error { return k.with(ctx, key, text(mail)) }
-
-// with makes one call with this content, where the kind has content.
-func (k *kit) with(ctx context.Context, key string, c host.Content) error {
+func (k *kit) small(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, enough)
 	defer cancel()
+	return k.with(ctx, key, text(mail))
+}
+
+// fault says what is wrong, and the error that there may be.
+func fault(err error, format string, args ...any) error {
+	if err == nil {
+		return fmt.Errorf(format, args...)
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// with makes one call with this content, where the kind has content, within no bound of ours.
+func (k *kit) with(ctx context.Context, key string, c host.Content) error {
 	switch k.d.Kind {
 	case plugins.KindAntivirus:
 		r, err := k.one.Scan(ctx, c)
@@ -76,11 +87,15 @@ func (k *kit) with(ctx context.Context, key string, c host.Content) error {
 		}
 		return done(k.one.Deposit(ctx, b, c))
 	case plugins.KindNotification:
-		return done(k.one.Notify(ctx, plugins.Event{Key: key, Mailbox: "b@beta.example", Name: "delivered", Time: 1e9, Metadata: c.Metadata}))
+		return done(k.one.Notify(ctx, event(key, []byte("Subject: check\r\n\r\n"))))
 	default:
 		_, err := k.sign(ctx, key)
 		return err
 	}
+}
+
+func event(key string, headers []byte) plugins.Event {
+	return plugins.Event{Key: key, Mailbox: mailbox, Name: "delivered", Time: 1e9, Metadata: text("").Metadata, Headers: headers}
 }
 
 func done(e plugins.Effect, err error) error {
@@ -88,16 +103,6 @@ func done(e plugins.Effect, err error) error {
 		err = fmt.Errorf("it was not done: %q", e.Reason)
 	}
 	return err
-}
-
-// sign signs with the first key.
-func (k *kit) sign(ctx context.Context, key string) ([]byte, error) {
-	entries, err := k.one.Certificates(ctx)
-	if err != nil {
-		return nil, err
-	}
-	digest := sha256.Sum256([]byte(key))
-	return k.one.Sign(ctx, entries[0].ID, digest[:])
 }
 
 // streamed says whether the kind has content that is streamed.
@@ -121,7 +126,7 @@ func (k *kit) begin(ctx context.Context, size int64) (p partial, err error) {
 		stream, err := contractv2.NewConservationClient(k.one.Conn()).Deposit(ctx)
 		return partial{
 			func() error {
-				h := &contractv2.DepositHeader{IdempotencyKey: "partial", Mailbox: "b@beta.example", Size: size, Sha256: make([]byte, 32)}
+				h := &contractv2.DepositHeader{IdempotencyKey: "partial", Mailbox: mailbox, Size: size, Sha256: make([]byte, 32)}
 				return stream.Send(&contractv2.DepositRequest{Part: &contractv2.DepositRequest_Header{Header: h}})
 			},
 			func() error {
@@ -202,6 +207,9 @@ func (k *kit) shortContent(ctx context.Context) error {
 
 // bigMessage: a large message passes, and its size in memory is not the price.
 func (k *kit) bigMessage(ctx context.Context) error {
+	if k.d.Kind == plugins.KindNotification && slices.Contains(k.d.Needs, plugins.NeedHeaders) {
+		return k.bigHeaders(ctx)
+	}
 	if !k.streamed() {
 		return noContent
 	}
@@ -215,7 +223,7 @@ func (k *kit) bigMessage(ctx context.Context) error {
 	begin := k.run.Clock.Now()
 	if k.d.Kind == plugins.KindAntivirus {
 		if r, err := k.one.Scan(ctx, big); err != nil || r.Verdict != plugins.Clean {
-			return fmt.Errorf("%d MB: %s, %w", k.o.Big>>20, r.Verdict, err)
+			return fault(err, "%d MB: %s", k.o.Big>>20, r.Verdict)
 		}
 	} else {
 		b, err := bundle("big", big)
@@ -232,7 +240,7 @@ func (k *kit) bigMessage(ctx context.Context) error {
 		return err
 	}
 	if more := after - before; more > bigMemory {
-		return fmt.Errorf("%d MB took %d MB of memory: read the content piece by piece and forget it", k.o.Big>>20, more>>20)
+		return fmt.Errorf("%d MB took %d MB of memory", k.o.Big>>20, more>>20)
 	}
 	return noted(fmt.Sprintf("%d MB in %.1f s, %d MB more memory", k.o.Big>>20, took.Seconds(), (after-before)>>20))
 }
@@ -256,12 +264,12 @@ func peak(pid int) (int64, error) {
 // given up holds no place.
 func (k *kit) leave(ctx context.Context, key string, cut func(context.Context) (context.Context, context.CancelFunc)) error {
 	if !k.streamed() {
-		return noContent
+		return k.abandon(ctx, key, cut)
 	}
 	for range atOnce {
 		cutting, cancel := cut(ctx)
 		defer cancel()
-		if _, err := k.send(cutting); err != nil {
+		if _, err := k.send(cutting); err != nil && cutting.Err() == nil {
 			return err
 		}
 		if _, timed := cutting.Deadline(); !timed {
@@ -276,12 +284,35 @@ func (k *kit) leave(ctx context.Context, key string, cut func(context.Context) (
 	if err := k.run.Clock.Sleep(ctx, 2*short); err != nil {
 		return err
 	}
-	soon, cancel := context.WithTimeout(ctx, 5*short)
+	return k.next(ctx, key)
+}
+
+// next is the call after those that were given up.
+func (k *kit) next(ctx context.Context, key string) error {
+	soon, cancel := context.WithTimeout(ctx, 8*short)
 	defer cancel()
 	if err := k.small(soon, key); err != nil {
-		return fmt.Errorf("after %d calls that the host gave up the next one fails: %w; end a call when its context does", atOnce, err)
+		return fmt.Errorf("after %d calls that the host gave up the next one fails: %w", atOnce, err)
 	}
 	return nil
+}
+
+// abandon is leave for calls that are one message: they are given up soon after it was sent.
+func (k *kit) abandon(ctx context.Context, key string, cut func(context.Context) (context.Context, context.CancelFunc)) error {
+	var wg sync.WaitGroup
+	for n := range atOnce {
+		cutting, cancel := cut(ctx)
+		defer cancel()
+		wg.Go(func() { _ = k.with(cutting, fmt.Sprintf("%s-%d", key, n), text(mail)) }) // it may have been quicker
+		if _, timed := cutting.Deadline(); !timed {
+			wg.Go(func() {
+				_ = k.run.Clock.Sleep(ctx, 10*time.Millisecond) // or it is over already
+				cancel()
+			})
+		}
+	}
+	wg.Wait()
+	return k.next(ctx, key)
 }
 
 func (k *kit) cancel(ctx context.Context) error {
@@ -290,12 +321,17 @@ func (k *kit) cancel(ctx context.Context) error {
 
 func (k *kit) deadline(ctx context.Context) error {
 	return k.leave(ctx, "after deadline", func(ctx context.Context) (context.Context, context.CancelFunc) {
+		if !k.streamed() {
+			return context.WithTimeout(ctx, short/100)
+		}
 		return context.WithTimeout(ctx, short)
 	})
 }
 
 // many makes calls at once.
 func (k *kit) many(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, enough)
+	defer cancel()
 	var wg sync.WaitGroup
 	var failed atomic.Int32
 	errs := make(chan error, atOnce)
@@ -313,45 +349,6 @@ func (k *kit) many(ctx context.Context) error {
 		return fmt.Errorf("%d of %d calls at once fail, one with: %w", n, atOnce, <-errs)
 	}
 	return noted(fmt.Sprintf("in %d ms", k.run.Clock.Now().Sub(begin)/time.Millisecond))
-}
-
-// idempotency: the same again has the same answer.
-func (k *kit) idempotency(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, enough)
-	defer cancel()
-	again := func() (string, error) {
-		switch k.d.Kind {
-		case plugins.KindAntivirus:
-			r, err := k.one.Scan(ctx, text(eicar))
-			return r.Virus, err
-		case plugins.KindConservation:
-			c := text(mail)
-			b, err := bundle("again", c)
-			if err != nil {
-				return "", err
-			}
-			e, err := k.one.Deposit(ctx, b, c)
-			return e.Reference, done(e, err)
-		case plugins.KindNotification:
-			e, err := k.one.Notify(ctx, plugins.Event{Key: "again", Mailbox: "b@beta.example", Name: "delivered", Time: 1e9})
-			return e.Reference, done(e, err)
-		default:
-			signature, err := k.sign(ctx, "again")
-			return fmt.Sprintf("%x", signature), err
-		}
-	}
-	first, err := again()
-	if err != nil {
-		return err
-	}
-	second, err := again()
-	if err != nil {
-		return fmt.Errorf("the second time: %w", err)
-	}
-	if first != second {
-		return fmt.Errorf("the same call again is answered by %.40q instead of %.40q: what has the same key happens once", second, first)
-	}
-	return nil
 }
 
 // crash: a call whose process is killed ends at once, and not well.

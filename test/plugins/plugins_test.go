@@ -2,6 +2,8 @@ package plugins
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -42,55 +44,130 @@ func build(t *testing.T, pkg string) string {
 	return path
 }
 
-// failing returns the names of the checks that a plug-in fails.
-func failing(t *testing.T, path string) []string {
+// TestMain lets more tests run at once than there are processors: most of it is waiting.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// lines returns the checks that a plug-in fails, and those that were not tried.
+func lines(t *testing.T, o check.Options) (failed, skipped []string) {
 	t.Helper()
-	o := check.Options{Path: path, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	if os.Geteuid() == 0 {
 		o.Isolation = host.Isolation{User: "nobody"}
 	}
-	var failed []string
 	n, err := check.Run(context.Background(), o, func(l check.Line) {
 		t.Log(l)
-		if l.Err != nil {
+		switch l.Result() {
+		case "fail":
 			failed = append(failed, l.Name)
+			if l.Advice == "" {
+				t.Errorf("%s fails without advice", l.Name)
+			}
+		case "skip":
+			skipped = append(skipped, l.Name)
 		}
 	})
 	if err != nil || n != len(failed) {
 		t.Errorf("Run = %d, %v; told of %v", n, err, failed)
 	}
+	return failed, skipped
+}
+
+// failing returns the names of the checks that a plug-in fails.
+func failing(t *testing.T, path string) []string {
+	t.Helper()
+	failed, _ := lines(t, check.Options{Path: path})
 	return failed
+}
+
+// bad makes one of the plug-ins in bad, in a folder of its own.
+func bad(t *testing.T, built, name string) string {
+	t.Helper()
+	dir := openDir(t)
+	lock := filepath.Join(dir, "lock")
+	if err := errors.Join(os.Mkdir(lock, 0o777), os.Chmod(lock, 0o777), os.Link(built, filepath.Join(dir, name))); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
 }
 
 // Each seeded fault is found, at its own line and at no other.
 func TestEachBadPluginFailsAtItsOwnLine(t *testing.T) {
 	path := build(t, "./bad")
 	for name, want := range map[string]string{
-		"talkative": "describe", "mute": "handshake", "boaster": "versions", "noisy": "stdout noise", "ill": "health",
-		"blind": "call", "hasty": "short content", "glutton": "big message", "deaf": "cancel", "tardy": "deadline",
-		"single": "64 calls at once", "forgetful": "idempotency",
+		"talkative": "describe", "demanding": "configuration", "mute": "handshake", "boaster": "versions",
+		"noisy": "stdout noise", "ill": "health", "blind": "call", "hasty": "short content", "glutton": "big message",
+		"deaf": "cancel", "tardy": "deadline", "single": "64 calls at once", "hydra": "crash in mid-call", "litter": "restart",
+		"immortal": "end",
+		// of the other kinds
+		"forgetful": "idempotency", "sulky": "cancel", "amnesiac": "call", "gullible": "call", "doubler": "idempotency",
+		"forger": "call", "generous": "call",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
-			link := filepath.Join(filepath.Dir(path), name)
-			if err := os.Link(path, link); err != nil {
-				t.Fatal(err)
+			t.Parallel()
+			o := check.Options{Path: bad(t, path, name), Big: 4 << 20}
+			if name == "glutton" {
+				o.Big = 0 // as large as it comes
 			}
-			if diff := cmp.Diff([]string{want}, failing(t, link)); diff != "" {
+			failed, _ := lines(t, o)
+			if diff := cmp.Diff([]string{want}, failed); diff != "" {
 				t.Errorf("failing checks (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
+// What cannot be run at all fails at the first line, and the others are said to be not tried.
+func TestWhatIsNoProgramFailsAtTheFirstLine(t *testing.T) {
+	path := filepath.Join(openDir(t), "text")
+	if err := os.WriteFile(path, []byte("not a program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	failed, skipped := lines(t, check.Options{Path: path})
+	if diff := cmp.Diff([]string{"file"}, failed); diff != "" || len(skipped) < 15 {
+		t.Errorf("failing checks (-want +got):\n%s; %d not tried", diff, len(skipped))
+	}
+}
+
+// A plug-in of the previous version of the contract, and one that takes files, are as good as any.
+func TestThePreviousVersionAndFilesPass(t *testing.T) {
+	path := build(t, "./bad")
+	for _, name := range []string{"elder", "filer"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if failed, skipped := lines(t, check.Options{Path: bad(t, path, name)}); failed != nil || skipped != nil {
+				t.Errorf("%s fails %v, and has %v not tried", name, failed, skipped)
+			}
+		})
+	}
+}
+
+// Root checks as another user, who cannot enter the author's folder: that is no fault of the plug-in.
+func TestAFolderOfTheAuthorsOwn(t *testing.T) {
+	path := bad(t, build(t, "./bad"), "elder")
+	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if failed, _ := lines(t, check.Options{Path: path, Big: 1 << 20}); failed != nil {
+		t.Errorf("it fails %v", failed)
+	}
+}
+
 // The examples pass every line.
 func TestExamplesPass(t *testing.T) {
 	t.Run("go", func(t *testing.T) {
+		t.Parallel()
 		if failed := failing(t, build(t, "../../plugins/examples/eicar")); failed != nil {
 			t.Errorf("the example in Go fails %v", failed)
 		}
 	})
 	t.Run("python", func(t *testing.T) {
+		t.Parallel()
 		if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
 			t.Skip("needs python3-grpcio, python3-protobuf and python3-cryptography: make deps")
 		}

@@ -1,5 +1,6 @@
-// Command bad is ten and more plug-ins, each with one fault that `ceralacca plugin check` must find at its own line. Which
-// of them it is, the name of the executable says. None is good for anything.
+// Command bad is twenty plug-ins, each with one fault that `ceralacca plugin check` must find at its own line, and two that
+// are in order in an unusual way: elder speaks version 1 only, filer takes content as a file. Which of them it is, the name
+// of the executable says. None is good for anything.
 package main
 
 import (
@@ -25,27 +26,64 @@ func main() {
 		if !describing {
 			fmt.Println("starting") // to standard output
 		}
-	case "forgetful":
-		plugins.Serve(plugins.Notification{About: about(fault), Open: forgetful})
+	case "hydra":
+		if !describing && os.Getenv(offspring) == "" {
+			serveByOffspring()
+			return
+		}
+		go dieAlone()
 	case "hasty":
 		serveHasty(describing)
 		return
 	}
-	antivirus := plugins.Antivirus{About: about(fault), Open: opener(fault)}
-	if fault == "boaster" && !describing {
-		plugins.Serve(onlyNew{antivirus})
+	plugins.Serve(plugin(fault, describing))
+	switch fault {
+	case "immortal":
+		select {}
+	case "litter":
+		_ = os.Remove(lockFile()) // when it ends as it should
 	}
-	plugins.Serve(antivirus)
+}
+
+func plugin(fault string, describing bool) plugins.Plugin {
+	antivirus := plugins.Antivirus{About: about(fault), Open: opener(fault), Files: fault == "filer"}
+	switch fault {
+	case "forgetful", "sulky":
+		return plugins.Notification{About: about(fault), Open: carrier(fault)}
+	case "amnesiac", "gullible", "doubler":
+		return plugins.Conservation{About: about(fault), Open: store(fault)}
+	case "forger", "generous":
+		return plugins.Key{About: about(fault), Open: smith(fault)}
+	case "demanding":
+		antivirus.About = demands(fault)
+	case "boaster":
+		if !describing {
+			return only{antivirus, 2}
+		}
+	case "elder":
+		return only{antivirus, 1}
+	}
+	return antivirus
 }
 
 func about(fault string) plugins.About { return plugins.About{Name: fault, Version: "1.0.0"} }
 
-// onlyNew has fewer versions of the contract than it described.
-type onlyNew struct{ plugins.Antivirus }
+// demands cannot do without a key.
+func demands(fault string) plugins.About {
+	a := about(fault)
+	a.Schema = `{"type": "object", "required": ["word"], "properties": {"word": {"type": "string"}}}`
+	return a
+}
+
+// only speaks one version of the contract.
+type only struct {
+	plugins.Antivirus
+	version int
+}
 
 // Describe implements plugins.Plugin.
-func (o onlyNew) Describe() plugins.Description {
+func (o only) Describe() plugins.Description {
 	d := o.Antivirus.Describe()
-	d.Protocols = []int{2}
+	d.Protocols = []int{o.version}
 	return d
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strconv"
-	"sync/atomic"
 
 	"github.com/ceralacca/ceralacca/plugins"
 )
@@ -15,6 +13,11 @@ const places = 8 // of those that run out of them
 
 func opener(fault string) func(context.Context, plugins.Setup) (plugins.Scanner, error) {
 	return func(context.Context, plugins.Setup) (plugins.Scanner, error) {
+		if fault == "litter" {
+			if err := lock(); err != nil {
+				return nil, err
+			}
+		}
 		return &scanner{fault: fault, places: make(chan struct{}, places)}, nil
 	}
 }
@@ -80,14 +83,4 @@ func (s *scanner) linger(ctx context.Context) {
 	if s.fault == "deaf" && !timed && ctx.Err() != nil || s.fault == "tardy" && timed && ctx.Err() != nil {
 		select {}
 	}
-}
-
-// forgetful gives the same notification a new reference each time.
-func forgetful(context.Context, plugins.Setup) (plugins.Notifier, error) { return &notifier{}, nil }
-
-type notifier struct{ count atomic.Int64 }
-
-// Notify implements plugins.Notifier.
-func (n *notifier) Notify(context.Context, plugins.Event) (plugins.Effect, error) {
-	return plugins.Effect{Outcome: plugins.Done, Reference: strconv.FormatInt(n.count.Add(1), 10)}, nil
 }
