@@ -149,8 +149,9 @@ func (s conservation) Exhibit(r *contractv2.ExhibitRequest, stream grpc.ServerSt
 	})
 }
 
-// usualChunk is how content is cut, in bytes.
-const usualChunk = 256 << 10
+// usualChunk is how content is cut, in bytes: with its frame it just fits the pool of 32 KiB that gRPC has, of which the
+// next larger one holds 1 MiB.
+const usualChunk = 32<<10 - 64
 
 func sendChunks(r io.Reader, send func([]byte) error) error {
 	buffer := make([]byte, usualChunk)

@@ -35,6 +35,7 @@ func goals() []goal {
 		{name: "P8", text: "disk flushes of a certified transaction within a provider", run: flushes},
 		{name: "P10", text: "verifying and sealing 30 MB against OpenSSL", run: files},
 		{name: "P11", text: "the delivery agent against Dovecot's LMTP", run: delivery},
+		{name: "calls", text: "each kind of call of a plug-in against the same without one", run: pluginCalls},
 	}
 }
 

@@ -19,6 +19,15 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == "seal" {
 		fail(sealFile(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "call" {
+		fail(callOnce(os.Args[2:]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "sink" {
+		fail(runSink(os.Args[2]))
+	}
+	if name, ok := strings.CutPrefix(filepath.Base(os.Args[0]), plugPrefix); ok {
+		fail(plug(name))
+	}
 	os.Exit(run(os.Args[1:]))
 }
 

@@ -75,11 +75,12 @@ type figure struct {
 }
 
 var (
-	rate     = figure{sample.rate, "%.2f /s"}
-	cpu      = figure{func(s sample) float64 { return 1e3 * s.cpuEach() }, "%.2f ms CPU"}
-	flush    = figure{sample.flushEach, "%.1f flushes"}
-	resident = figure{func(s sample) float64 { return s.mib }, "%.1f MiB"}
-	second   = figure{sample.secondEach, "%.3f s"}
+	rate        = figure{sample.rate, "%.2f /s"}
+	cpu         = figure{func(s sample) float64 { return 1e3 * s.cpuEach() }, "%.2f ms CPU"}
+	flush       = figure{sample.flushEach, "%.1f flushes"}
+	resident    = figure{func(s sample) float64 { return s.mib }, "%.1f MiB"}
+	second      = figure{sample.secondEach, "%.3f s"}
+	millisecond = figure{func(s sample) float64 { return 1e3 * s.secondEach() }, "%.2f ms"}
 )
 
 // bound is what a goal asks of a ratio; zero asks nothing.
