@@ -18,8 +18,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: build
-build: ## the static binary, bin/ceralacca
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+build: ## the static binary, bin/ceralacca, and the plug-in bin/clamav
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/... ./plugins/clamav
 
 .PHONY: deps
 deps: ## the Debian packages that lab, demo and tests need, when they are missing

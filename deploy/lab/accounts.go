@@ -14,6 +14,7 @@ const firstUID = 64101
 type accounts struct {
 	daemon  int // runs milter and agent
 	mail    int // owns the mailboxes; also its group
+	scanner int // runs clamd
 	group   int // Postfix's: it shares the sockets
 	postfix int
 }
@@ -32,6 +33,7 @@ func findAccounts() (*accounts, error) {
 	}
 	a.daemon = unused(firstUID)
 	a.mail = unused(a.daemon + 1)
+	a.scanner = unused(a.mail + 1)
 	return a, nil
 }
 

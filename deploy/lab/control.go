@@ -35,6 +35,8 @@ func (l *Lab) resume(ctx context.Context, h *Host, role string) error {
 		return l.startPostfix(ctx, h.Name+"-postfix", h.PostfixConfig)
 	case "out":
 		return l.startPostfix(ctx, h.Name+"-out", h.OutConfig)
+	case roleClamd:
+		return l.startClamd(h)
 	case roleMilter, roleAgent:
 		return l.startDaemon(h, role)
 	}

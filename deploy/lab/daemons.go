@@ -21,7 +21,7 @@ const (
 // writeDaemon writes the configuration of the host's daemons and what it names.
 func (l *Lab) writeDaemon(h *Host) error {
 	uid, group := l.accounts.daemon, l.accounts.group
-	if err := ownedFolder(h.path("sock"), 0o750, uid, group); err != nil {
+	if err := ownedFolder(h.path("s"), 0o751, uid, group); err != nil {
 		return err
 	}
 	if err := ownedFolder(h.State, 0o700, uid, group); err != nil {
@@ -30,7 +30,15 @@ func (l *Lab) writeDaemon(h *Host) error {
 	if err := l.writeSecrets(h); err != nil {
 		return err
 	}
-	text := l.toml(h)
+	if l.scans() {
+		if err := l.writeClamd(h); err != nil {
+			return err
+		}
+	}
+	text, err := l.toml(h)
+	if err != nil {
+		return err
+	}
 	if l.options.Config != nil {
 		text = l.options.Config(h.Name, text)
 	}
@@ -63,7 +71,7 @@ func (l *Lab) writeSecrets(h *Host) error {
 
 // toml is the configuration of the host's daemons. Alfa fetches the directory,
 // beta reads the file.
-func (l *Lab) toml(h *Host) string {
+func (l *Lab) toml(h *Host) (string, error) {
 	var b strings.Builder
 	section := func(name string, lines ...string) {
 		fmt.Fprintf(&b, "[%s]\n%s\n\n", name, strings.Join(lines, "\n"))
@@ -84,7 +92,8 @@ func (l *Lab) toml(h *Host) string {
 		source = []string{set("url", l.DirectoryURL), set("url_ca", l.CA), set("client_cert", l.ClientCert), set("client_key", h.path("etc", "directory.key"))}
 	}
 	section("directory", append(source, set("signer_ca", l.DirectorySignerCA))...)
-	section("milter", set("submission_socket", "unix:"+h.SubmissionSocket), set("incoming_socket", "unix:"+h.IncomingSocket))
+	section("milter", set("submission_socket", "unix:"+h.SubmissionSocket), set("incoming_socket", "unix:"+h.IncomingSocket),
+		set("metrics", hostPort(h.Address, h.MilterMetricsPort)))
 	section("incoming", set("ordinary", "anomaly"), list("alias_maps", "texthash:"+h.path("postfix", "ceralacca", "aliases")))
 	section("agent", set("lmtp_socket", "unix:"+h.AgentSocket), set("dsn_socket", "unix:"+h.DSNSocket),
 		set("out", hostPort(h.Address, h.OutPort)), set("out_cert", h.OutCert), set("out_key", h.OutKey), set("out_ca", l.CA),
@@ -94,22 +103,38 @@ func (l *Lab) toml(h *Host) string {
 		set("imap", hostPort(h.Address, h.IMAPSPort)), set("imap_ca", l.CA),
 		set("master_user", h.MasterUser.Address), set("master_password", h.path("etc", "master-password")))
 	section("hmac", set("key", h.path("etc", "hmac")))
-	section("antivirus", set("mode", "none"))
-	return b.String()
+	if !l.options.Antivirus {
+		section("antivirus", set("mode", "none"))
+		return b.String(), nil
+	}
+	section("antivirus", set("mode", "plugins"))
+	lines, err := l.pluginLines()
+	if err != nil {
+		return "", err
+	}
+	section("plugins."+pluginName, lines...)
+	section("plugins."+pluginName+".config", list("addresses", "unix:"+h.ClamdSocket))
+	return b.String(), nil
 }
 
-// copyBinary puts the daemons' program where their user can reach it: the work tree
-// may lie in a folder that it cannot enter.
-func (l *Lab) copyBinary() error {
-	in, err := os.Open(l.options.Bin)
-	if err != nil {
-		return fmt.Errorf("the daemons' program, run make build: %w", err)
-	}
-	defer in.Close()
-	target := l.binary()
-	if err := folders(filepath.Dir(target)); err != nil {
+// copyPrograms puts the daemons' program, and the plug-in, where their users can reach them: the work tree may lie in a
+// folder that they cannot enter.
+func (l *Lab) copyPrograms() error {
+	if err := folders(filepath.Dir(l.binary())); err != nil {
 		return err
 	}
+	if err := copyProgram(l.options.Bin, l.binary()); err != nil || !l.options.Antivirus {
+		return err
+	}
+	return copyProgram(filepath.Join(filepath.Dir(l.options.Bin), pluginName), l.plugin())
+}
+
+func copyProgram(from, target string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("a program of the lab, run make build: %w", err)
+	}
+	defer in.Close()
 	out, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err
@@ -132,6 +157,9 @@ func (l *Lab) startDaemon(h *Host, role string) error {
 		UID:  l.accounts.daemon,
 		GID:  l.accounts.group,
 		Log:  l.logPath(name),
+
+		Groups: l.confinement.groups,
+		Caps:   l.confinement.caps,
 	})
 }
 

@@ -12,6 +12,12 @@
 //	l.Processes().Halt("beta-dovecot")                   // ended, and stays so
 //	l.Resume(ctx, "beta-dovecot")                        // started again
 //
+// With Options.Antivirus alfa and beta have a clamd each, named alfa-clamd and
+// beta-clamd, which knows the EICAR test file and nothing else; the file
+// ALFA_CLAMD_CONFIG of the env file may be changed, and signatures put into the
+// folder ALFA_CLAMD_DATABASE, which count within 5 s, or after zRELOAD at
+// ALFA_CLAMD_SOCKET; ALFA_CLAMD_PID names its pid file.
+//
 // Several labs run side by side. A lab's processes end with the process that
 // started it. The package sends and reads no mail: its users do.
 package lab

@@ -73,4 +73,10 @@ func (h *Host) certifiedEnv(set func(name string, value any)) {
 	set("CONFIG", h.Config)
 	set("MILTER_PID", h.MilterPID)
 	set("LDA_PID", h.LDAPID)
+	set("METRICS_PORT", h.MetricsPort)
+	set("MILTER_METRICS_PORT", h.MilterMetricsPort)
+	set("CLAMD_PID", h.ClamdPID)
+	set("CLAMD_SOCKET", h.ClamdSocket)
+	set("CLAMD_DATABASE", h.ClamdDatabase)
+	set("CLAMD_CONFIG", h.ClamdConfig)
 }

@@ -33,27 +33,33 @@ type Host struct {
 	DovecotPID     string // pid file
 
 	// certified
-	Provider     string // its name in the directory
-	PECAddress   string // of the provider, in its certificate; no mailbox
-	ServiceUser  User   // mailReceipt in the directory
-	FullUser     User   // over quota: one filler message lies in it
-	DisabledUser User
-	MasterUser   User   // the agent's login to any mailbox is MAILBOX*NAME
-	Unknown      string // an address without mailbox
-	Alias        string
-	AliasOf      []string // the two mailboxes of Alias
-	Cert, Key    string   // with which the provider seals
-	OutPort      int      // of the out instance
-	MetricsPort  int
-	OutConfig    string // folder of the out instance
-	OutLog       string
-	Config       string // ceralacca.toml of both daemons
-	State        string
-	AdminSocket  string
-	MilterPID    string // pid file
-	LDAPID       string // pid file
-	OutCert      string // client certificate by which the agent hands mail to out
-	OutKey       string
+	Provider          string // its name in the directory
+	PECAddress        string // of the provider, in its certificate; no mailbox
+	ServiceUser       User   // mailReceipt in the directory
+	FullUser          User   // over quota: one filler message lies in it
+	DisabledUser      User
+	MasterUser        User   // the agent's login to any mailbox is MAILBOX*NAME
+	Unknown           string // an address without mailbox
+	Alias             string
+	AliasOf           []string // the two mailboxes of Alias
+	Cert, Key         string   // with which the provider seals
+	OutPort           int      // of the out instance
+	MetricsPort       int      // of the agent; MilterMetricsPort of the milter
+	MilterMetricsPort int
+	OutConfig         string // folder of the out instance
+	OutLog            string
+	Config            string // ceralacca.toml of both daemons
+	State             string
+	AdminSocket       string
+	MilterPID         string // pid file
+	LDAPID            string // pid file
+	ClamdPID          string // pid file
+	ClamdConfig       string // clamd.conf
+	ClamdSocket       string
+	// ClamdDatabase is the folder of its signatures; what is put there counts within 5 s, or after RELOAD.
+	ClamdDatabase string
+	OutCert       string // client certificate by which the agent hands mail to out
+	OutKey        string
 
 	SubmissionSocket, IncomingSocket string // of the milter
 	AgentSocket, DSNSocket           string // of the agent
@@ -142,18 +148,21 @@ func (h *Host) locate(runtime, logs string) {
 	h.Config = h.path("etc", "ceralacca.toml")
 	h.State = h.path("state")
 	h.UserdbSocket = h.path("mda", "userdb")
-	h.SubmissionSocket = h.path("sock", "submission")
-	h.IncomingSocket = h.path("sock", "incoming")
-	h.AgentSocket = h.path("sock", "agent")
-	h.DSNSocket = h.path("sock", "dsn")
-	h.AdminSocket = h.path("sock", "admin")
+	h.SubmissionSocket = h.path("s", "submission")
+	h.IncomingSocket = h.path("s", "incoming")
+	h.AgentSocket = h.path("s", "agent")
+	h.DSNSocket = h.path("s", "dsn")
+	h.ClamdConfig = h.path("av", "clamd.conf")
+	h.ClamdSocket = h.path("av", "socket")
+	h.ClamdDatabase = h.path("av", "database")
+	h.AdminSocket = h.path("s", "admin")
 }
 
 // choose gives the host its ports.
 func (h *Host) choose() error {
 	want := []*int{&h.MXPort, &h.SubmissionPort, &h.IMAPSPort}
 	if h.certified() {
-		want = append(want, &h.OutPort, &h.MetricsPort)
+		want = append(want, &h.OutPort, &h.MetricsPort, &h.MilterMetricsPort)
 	}
 	if h.OrdinaryDomain != "" {
 		want = append(want, &h.OrdinaryMXPort)

@@ -26,6 +26,9 @@ type Options struct {
 	Bin string
 	// Daemons starts milter and agent of alfa and beta.
 	Daemons bool
+	// Antivirus, with Daemons, starts a clamd for each of alfa and beta, and has their milters ask it through the plug-in
+	// clamav, which lies beside Bin.
+	Antivirus bool
 	// Config may change the daemons' configuration before anything starts; host is
 	// alfa or beta.
 	Config func(host, toml string) string
@@ -55,12 +58,13 @@ type Lab struct {
 	ExpiredCert, ExpiredKey   string // in delta's record of the directory, expired
 	StrangerCert, StrangerKey string // of delta by its subject and of the right CA, in no record
 
-	options   Options
-	runtime   string
-	accounts  *accounts
-	keys      *keyring
-	processes *supervise.Supervisor
-	web       *http.Server
+	options     Options
+	runtime     string
+	accounts    *accounts
+	confinement confinement
+	keys        *keyring
+	processes   *supervise.Supervisor
+	web         *http.Server
 }
 
 // Start starts a fresh lab and returns when all its ports and sockets answer. When
@@ -97,8 +101,8 @@ func (l *Lab) Stop() error {
 	return errors.Join(os.RemoveAll(l.runtime), os.RemoveAll(l.pids()), os.RemoveAll(runtimeFile(l.options.Dir)))
 }
 
-// Processes are the lab's processes, named alfa-milter, alfa-lda, alfa-postfix,
-// alfa-out, alfa-dovecot, and so for beta; gamma-postfix, gamma-dovecot.
+// Processes are the lab's processes, named alfa-milter, alfa-lda, alfa-clamd,
+// alfa-postfix, alfa-out, alfa-dovecot, and so for beta; gamma-postfix, gamma-dovecot.
 func (l *Lab) Processes() *supervise.Supervisor { return l.processes }
 
 // Runtime is the folder under the temporary directory that Stop removes.
@@ -132,6 +136,7 @@ func prepare(ctx context.Context, o Options) (*Lab, error) {
 	if l.accounts, err = findAccounts(); err != nil {
 		return nil, err
 	}
+	l.confinement = l.accounts.findConfinement()
 	if err := folders(o.Dir, filepath.Join(o.Dir, "log"), l.pids()); err != nil {
 		return nil, err
 	}
@@ -146,7 +151,7 @@ func prepare(ctx context.Context, o Options) (*Lab, error) {
 }
 
 // runtimePrefix begins the name of every runtime folder.
-const runtimePrefix = "ceralacca-"
+const runtimePrefix = "cl-"
 
 // longestSocket is what follows the runtime folder in the longest socket path.
 const longestSocket = "/alfa/out-queue/private/ceralacca-agent.xx"
@@ -204,6 +209,7 @@ func (l *Lab) name() {
 	for _, h := range []*Host{l.Alfa, l.Beta} {
 		pair(h.Name, &h.Cert, &h.Key)
 		h.MilterPID = filepath.Join(l.pids(), h.Name+"-"+roleMilter+".pid")
+		h.ClamdPID = filepath.Join(l.pids(), h.Name+"-"+roleClamd+".pid")
 		h.LDAPID = filepath.Join(l.pids(), h.Name+"-"+roleAgent+".pid")
 	}
 	for _, h := range l.Hosts() {
@@ -219,7 +225,7 @@ func (l *Lab) writeAll(ctx context.Context) error {
 	if err := folders(filepath.Join(l.runtime, "pki"), l.directoryFolder()); err != nil {
 		return err
 	}
-	if err := ownedFolder(l.tmp(), 0o700, l.accounts.daemon, l.accounts.group); err != nil {
+	if err := ownedFolder(l.tmp(), 0o711, l.accounts.daemon, l.accounts.group); err != nil {
 		return err
 	}
 	var err error
@@ -240,13 +246,15 @@ func (l *Lab) writeAll(ctx context.Context) error {
 	if err := l.writeDirectory(ctx); err != nil {
 		return err
 	}
+	if l.options.Daemons {
+		if err := l.copyPrograms(); err != nil {
+			return err
+		}
+	}
 	for _, h := range l.Hosts() {
 		if err := l.writeHost(h); err != nil {
 			return err
 		}
-	}
-	if l.options.Daemons {
-		return l.copyBinary()
 	}
 	return nil
 }
@@ -290,6 +298,11 @@ func (l *Lab) launch(ctx context.Context) error {
 }
 
 func (l *Lab) launchHost(ctx context.Context, h *Host) error {
+	if h.certified() && l.scans() {
+		if err := l.startClamd(h); err != nil {
+			return err
+		}
+	}
 	if err := l.startDovecot(h); err != nil {
 		return err
 	}
@@ -320,6 +333,9 @@ func (l *Lab) ready(ctx context.Context) error {
 		sockets := []string{h.LMTPSocket}
 		if h.certified() && l.options.Daemons {
 			sockets = append(sockets, h.SubmissionSocket, h.IncomingSocket, h.AgentSocket, h.DSNSocket)
+		}
+		if h.certified() && l.scans() {
+			sockets = append(sockets, h.ClamdSocket)
 		}
 		for _, s := range sockets {
 			if err := answers(ctx, "unix", s); err != nil {

@@ -39,7 +39,10 @@ func runAll(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin, err := build(dir, "ceralacca", "github.com/ceralacca/ceralacca/cmd/ceralacca")
 	if err == nil {
-		world, err = lab.Start(context.Background(), lab.Options{Dir: filepath.Join(dir, "lab"), Bin: bin, Daemons: true})
+		_, err = build(dir, "clamav", "github.com/ceralacca/ceralacca/plugins/clamav")
+	}
+	if err == nil {
+		world, err = lab.Start(context.Background(), lab.Options{Dir: filepath.Join(dir, "lab"), Bin: bin, Daemons: true, Antivirus: true})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -47,7 +47,7 @@ func run(ctx context.Context, bin, folder string) error {
 	}
 	begin := time.Now()
 	fmt.Println("Starting alfa and beta (certified) and gamma (ordinary): Postfix, Dovecot, ceralacca …")
-	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true})
+	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true, Antivirus: true})
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (c control) serve() error {
 	if err := os.WriteFile(c.path("supervisor.pid"), []byte(pid), 0o644); err != nil {
 		return err
 	}
-	l, err := lab.Start(ctx, lab.Options{Dir: c.dir, Bin: c.bin, Daemons: c.bin != ""})
+	l, err := lab.Start(ctx, lab.Options{Dir: c.dir, Bin: c.bin, Daemons: c.bin != "", Antivirus: c.bin != ""})
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,11 @@ type Program struct {
 	Env  []string // whole environment; nil means that of this process
 	UID  int      // 0: the user of this process
 	GID  int
-	Log  string        // file that takes stdout and stderr
-	Stop time.Duration // how long to wait after SIGTERM before SIGKILL; 0: 10 s
+	// Groups beside GID, and Caps, capabilities of Linux that a user who is not root keeps and hands on.
+	Groups []uint32
+	Caps   []uintptr
+	Log    string        // file that takes stdout and stderr
+	Stop   time.Duration // how long to wait after SIGTERM before SIGKILL; 0: 10 s
 }
 
 // Supervisor owns processes and writes one pid file for each into a folder. Its
@@ -171,7 +174,8 @@ func (p *Program) command(out io.Writer) *exec.Cmd {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
 	if p.UID != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.UID), Gid: uint32(p.GID)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(p.UID), Gid: uint32(p.GID), Groups: p.Groups}
+		cmd.SysProcAttr.AmbientCaps = p.Caps
 	}
 	return cmd
 }
