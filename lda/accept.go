@@ -41,7 +41,7 @@ func (j *job) composeAcceptance(p effect.Prepared) (compose.Notification, error)
 // accepted writes the log and what the bounces of this envelope will ask for.
 func (j *job) accepted(tx store.Tx, s issued) error {
 	acceptance := j.event(ledger.EventAcceptance, s.Instant)
-	acceptance.Effect, acceptance.Related = effectAcceptance, []string{s.MessageID}
+	acceptance.Effect, acceptance.Related, acceptance.Scan = effectAcceptance, []string{s.MessageID}, j.record.Scan
 	for _, r := range []ledger.Record{acceptance, j.event(ledger.EventEnvelope, s.Instant)} {
 		if err := ledger.Append(tx, r); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/reply"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 )
 
@@ -111,12 +112,15 @@ func TestBouncesOnlyAtTheirSocket(t *testing.T) {
 	w.nothing()
 }
 
+// A verdict that this program does not know, as after a step back to an older one: every verdict that can be sealed now
+// has its steps.
 func TestUnknownVerdictIsTemporary(t *testing.T) {
-	w := newWorld(t)
-	_, r, envelope := w.incoming(&message{from: anna, to: []string{mario}})
-	r.Verdict, r.Scan = transaction.VerdictVirus, transaction.Scan{Verdict: transaction.ScanInfected, Virus: "Eicar"}
-	same(t, "answers", w.present(w.queued(r, envelope), anna, "rifiuto"+internal), []string{"451 4.3.0"})
-	w.nothing()
+	for _, v := range []transaction.Verdict{"", "later"} {
+		steps, err := stepsFor(&transaction.Record{Point: transaction.PointIncoming, Verdict: v})
+		if got := reply.For(err, reply.DoorLMTP).Code; err == nil || steps != nil || got != 451 {
+			t.Errorf("the verdict %q has the steps %v, answered %d (%v); want none and 451", v, steps, got, err)
+		}
+	}
 }
 
 func TestSyncfsErrorStopsEverything(t *testing.T) {

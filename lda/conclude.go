@@ -14,13 +14,15 @@ import (
 	"github.com/ceralacca/ceralacca/policy"
 )
 
-// outcome is what is certified of one recipient, as it is stored before the notice is handed over. Delivered and
-// Failure exclude each other, and one key holds both: whichever is prepared first stands for good.
+// outcome is what is certified of one recipient, as it is stored before the notice is handed over. Delivered and the
+// others exclude each other, and one key holds them all: whichever is prepared first stands for good.
 type outcome struct {
 	Recipient string          `json:"recipient"`
 	Delivered bool            `json:"delivered"`
 	At        time.Time       `json:"at"`
 	Failure   *policy.Failure `json:"failure,omitempty"`
+	// Virus is what kept the message from the recipient: our own finding without Failure, that of another provider with it.
+	Virus string `json:"virus,omitempty"`
 }
 
 // conclude issues one delivery receipt or one non-delivery notice per certified recipient, and answers Postfix. An
@@ -131,8 +133,11 @@ func (j *job) composeOutcome(p effect.Prepared) (compose.Notification, error) {
 	if err != nil {
 		return compose.Notification{}, err
 	}
-	if o.Failure != nil {
+	switch {
+	case o.Failure != nil:
 		return j.nonDelivery(j.data, recipient, o), nil
+	case o.Virus != "":
+		return j.detection(recipient, o), nil
 	}
 	return j.receipt(recipient, o)
 }
@@ -157,7 +162,7 @@ func (j *job) receipt(recipient pec.Address, o outcome) (compose.Notification, e
 func (w *work) nonDelivery(about *pec.CertData, recipient pec.Address, o outcome) compose.Notification {
 	data := w.reply(about, pec.KindNonDelivery, o.At)
 	data.Error, data.Detail, data.Delivery = o.Failure.Error, o.Failure.Detail, &recipient
-	return compose.Notification{Data: data, To: about.Sender}
+	return compose.Notification{Data: data, To: about.Sender, Virus: o.Virus}
 }
 
 // concluded writes what a notice makes true.
@@ -165,12 +170,18 @@ func (j *job) concluded(tx store.Tx, s issued) error {
 	data := s.notice.Data
 	r := j.event(ledger.EventDeliveryReceipt, s.Instant)
 	r.Effect, r.Related, r.Covered = effectOutcome, []string{s.MessageID}, []pec.Address{*data.Delivery}
-	if data.Kind == pec.KindNonDelivery {
+	switch data.Kind {
+	case pec.KindNonDelivery:
 		r.Event, r.Detail = ledger.EventNonDelivery, data.Detail
-		if err := j.fact(tx, tracking.NotDelivered, *data.Delivery, s.Instant); err != nil {
+	case pec.KindVirusDetection:
+		r.Event, r.Detail, r.Scan = ledger.EventVirusDetection, s.notice.Virus, j.record.Scan
+	default:
+		if err := j.deliveredEarlier(tx, *data.Delivery, s.Instant); err != nil {
 			return err
 		}
-	} else if err := j.deliveredEarlier(tx, *data.Delivery, s.Instant); err != nil {
+		return ledger.Append(tx, r)
+	}
+	if err := j.fact(tx, tracking.NotDelivered, *data.Delivery, s.Instant); err != nil {
 		return err
 	}
 	return ledger.Append(tx, r)

@@ -15,11 +15,15 @@ const (
 	effectRefusal      = "refusal"
 	effectTakeCharge   = "take-charge"
 	effectDelivery     = "delivery"     // by mailbox
-	effectOutcome      = "outcome"      // by certified recipient: a delivery receipt or a non-delivery notice, never both
+	effectOutcome      = "outcome"      // by certified recipient: a delivery receipt or a notice that says the contrary, never both
 	effectNotification = "notification" // the facts of an incoming one
 	effectAnomaly      = "anomaly"      // by mailbox
 	effectBounce       = "bounce"       // by ordinary recipient
 	effectKept         = "kept"
+	effectQuarantine   = "quarantine"
+
+	effectRetention     = "quarantine-removal"
+	effectContradiction = "contradiction" // about a virus, by recipient
 )
 
 // key names an effect of the signed message of a job. [C165]

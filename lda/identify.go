@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -29,5 +30,10 @@ func identify(ctx context.Context, j *job) error {
 // divert replaces what is left to do with an anomaly envelope of our own making.
 func (j *job) divert(p pec.Problem) {
 	j.log.Warn("a valid envelope is an anomaly", "problem", string(p), "provider", j.provider.Name)
+	if j.record.Verdict == transaction.VerdictVirus { // never delivered, also not inside an anomaly envelope [C143]
+		j.problem = p
+		j.todo = []step{{"quarantine", infectedEnvelope}}
+		return
+	}
 	j.todo = []step{{"wrap", wrap(p)}, {"pass", passAnomaly}}
 }

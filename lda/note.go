@@ -40,7 +40,7 @@ func note(ctx context.Context, j *job) error {
 		return err
 	}
 	j.end(claim, []effect.Key{key}, j.noted)
-	return nil
+	return j.missed(ctx)
 }
 
 // noted writes the facts and the record.
@@ -57,6 +57,7 @@ func (j *job) noted(tx store.Tx) error {
 	}
 	r := j.event(ledger.EventNotification, j.data.Time)
 	r.Effect, r.Kind, r.Related, r.Covered = effectNotification, j.data.Kind, []string{j.messageID()}, about
+	r.Scan = j.record.Scan
 	return ledger.Append(tx, r)
 }
 
@@ -71,7 +72,7 @@ func stated(c *pec.CertData) (tracking.FactKind, []pec.Address) {
 		return tracking.Taken, about
 	case pec.KindDelivery:
 		return tracking.Delivered, about
-	case pec.KindNonDelivery:
+	case pec.KindNonDelivery, pec.KindVirusDetection:
 		return tracking.NotDelivered, about
 	}
 	return "", about

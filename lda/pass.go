@@ -87,7 +87,7 @@ func (j *job) anomalous(to pec.Address, at time.Time) ledger.Record {
 	r := ledger.Record{
 		Identifier: j.record.Identifier, Time: at, Sender: j.record.Sender, Subject: j.record.Subject,
 		Event: ledger.EventAnomaly, Provider: j.record.Signer, Effect: effectAnomaly, QueueID: j.queueID,
-		Covered: []pec.Address{to}, Reference: j.record.MessageID, Detail: j.record.Reason,
+		Covered: []pec.Address{to}, Reference: j.record.MessageID, Detail: j.record.Reason, Scan: j.record.Scan,
 	}
 	if r.Identifier == "" {
 		r.Identifier = pec.Identifier(j.record.ID)

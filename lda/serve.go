@@ -39,6 +39,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	retries, stopRetries := context.WithCancel(ctx)
 	defer stopRetries()
 	running.Go(func() { a.retry(retries) })
+	running.Go(func() { a.retire(retries) })
 	select {
 	case <-ctx.Done():
 	case err = <-failed:

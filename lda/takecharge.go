@@ -76,7 +76,7 @@ func (j *job) taken(tx store.Tx, s issued) error {
 	group := s.notice.Data.Taken
 	if j.record.Point == transaction.PointIncoming {
 		reception := j.event(ledger.EventReception, s.Instant)
-		reception.Covered = group
+		reception.Covered, reception.Scan = group, j.record.Scan
 		if err := ledger.Append(tx, reception); err != nil {
 			return err
 		}

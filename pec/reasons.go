@@ -69,6 +69,7 @@ const (
 	CauseTooLarge Cause = "too-large"
 	CauseExpired  Cause = "expired"
 	CauseRefused  Cause = "refused"
+	CauseVirus    Cause = "virus"
 )
 
 // Italian is the cause in the words of the notices; the first is of grade A, the others are ours (grade C).
@@ -86,9 +87,14 @@ func (c Cause) Italian() string {
 		return "dimensione del messaggio superiore a quella ammessa"
 	case CauseExpired:
 		return "tempo massimo di consegna superato"
+	case CauseVirus:
+		return "presenza di un virus nel messaggio"
 	}
 	return "messaggio rifiutato dal sistema di destinazione"
 }
+
+// UnnamedVirus stands for what was found when the notice of another provider does not say it. [C156]
+const UnnamedVirus = "(virus di tipo non specificato)"
 
 // TimeoutDetail is the error text of the timeout notices: of the last one, when final, or of the first. The code of
 // the last is what tells them apart. [C098] [C253]

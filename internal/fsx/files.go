@@ -8,11 +8,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Write makes the file at path with what fn writes, mode as given, and returns when it would survive a crash: a reader
 // finds the old file or the whole new one, never a part. The folder must exist. When fn fails nothing is changed.
 func Write(path string, mode fs.FileMode, fn func(io.Writer) error) (err error) {
+	return place(path, mode, fn, os.Rename)
+}
+
+// WriteNew is [Write] for a file that must not be there yet: one that is stays as it is, and the error is [fs.ErrExist].
+func WriteNew(path string, mode fs.FileMode, fn func(io.Writer) error) error {
+	return place(path, mode, fn, func(from, to string) error {
+		if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
+			return &fs.PathError{Op: "write", Path: to, Err: err}
+		}
+		return nil
+	})
+}
+
+// place writes aside and has put bring the file to its place.
+func place(path string, mode fs.FileMode, fn func(io.Writer) error, put func(from, to string) error) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("fsx: %w", err)
@@ -25,7 +42,7 @@ func Write(path string, mode fs.FileMode, fn func(io.Writer) error) (err error) 
 	if err := fill(file, mode, fn); err != nil {
 		return err
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
+	if err := put(file.Name(), path); err != nil {
 		return fmt.Errorf("fsx: %w", err)
 	}
 	return syncFolder(path)

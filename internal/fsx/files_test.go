@@ -47,6 +47,29 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// What is there already is not written over, and nothing is left beside it.
+func TestWriteNew(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "f")
+	content := func(w io.Writer) error {
+		_, err := io.WriteString(w, "first")
+		return err
+	}
+	if err := fsx.WriteNew(path, 0o600, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := fsx.WriteNew(path, 0o600, func(io.Writer) error { return nil }); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("WriteNew over a file: %v, want ErrExist", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != 5 {
+		t.Errorf("the file is %v, %v; want 5 bytes, 0600", info, err)
+	}
+	if diff := cmp.Diff([]string{"f"}, names(t, folder)); diff != "" {
+		t.Errorf("the folder (-want +got):\n%s", diff)
+	}
+}
+
 // A write that fails half-way leaves the old file, and nothing beside it.
 func TestFailedWrite(t *testing.T) {
 	folder := t.TempDir()

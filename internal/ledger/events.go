@@ -11,7 +11,7 @@ const (
 	EventAcceptance Event = "acceptance"
 	// EventNonAcceptance: a submission was refused for its form, and the notice handed over; Detail is the reason.
 	EventNonAcceptance Event = "non-acceptance"
-	// EventNonAcceptanceVirus: the same for a virus.
+	// EventNonAcceptanceVirus: the same for a virus; Detail names it, and Scan says who found it.
 	EventNonAcceptanceVirus Event = "non-acceptance-virus"
 	// EventEnvelope: the transport envelope of a submission is on its way.
 	EventEnvelope Event = "transport-envelope"
@@ -23,9 +23,11 @@ const (
 	EventDeliveryReceipt Event = "delivery-receipt"
 	// EventNonDelivery: our non-delivery notice for the recipient in Covered was handed over; Detail is its error text.
 	EventNonDelivery Event = "non-delivery"
-	// EventNonDeliveryVirus: the sender was told that the virus in the message kept it from the recipient in Covered.
+	// EventNonDeliveryVirus: the sender was told that the virus in the message kept it from the recipient in Covered;
+	// Detail names it.
 	EventNonDeliveryVirus Event = "non-delivery-virus"
-	// EventVirusDetection: our virus detection notice for the recipient in Covered was handed over.
+	// EventVirusDetection: our virus detection notice for the recipient in Covered was handed over; Detail names the virus,
+	// and Scan says who found it.
 	EventVirusDetection Event = "virus-detection"
 	// EventTimeout12 and EventTimeout24: the sender was told that nothing is known of the recipients in Covered.
 	EventTimeout12 Event = "timeout-12h"
@@ -55,6 +57,11 @@ const (
 	EventUndeliverable Event = "receipt-undeliverable"
 	// EventKept: something was kept for the operator and reaches no mailbox; Detail says why.
 	EventKept Event = "kept"
+	// EventQuarantined: an infected message lies in the quarantine, as it came; Related is the id it has there, Detail its
+	// SHA-256.
+	EventQuarantined Event = "quarantined"
+	// EventQuarantineRemoved: its 30 months are over, and it was removed; Related is the id that it had there.
+	EventQuarantineRemoved Event = "quarantine-removed"
 	// EventUntrusted: a message without a genuine transaction header was turned away; Detail says why. The identifier is
 	// made of its digest.
 	EventUntrusted Event = "untrusted"

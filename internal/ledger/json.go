@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -24,6 +25,8 @@ type recordJSON struct {
 	Kind       pec.Kind        `json:"kind,omitempty"`
 	Reference  string          `json:"reference,omitempty"`
 	Detail     string          `json:"detail,omitempty"`
+
+	Scan transaction.Scan `json:"scan,omitzero"`
 }
 
 type recipientJSON struct {
@@ -40,7 +43,8 @@ var (
 func (r Record) MarshalJSON() ([]byte, error) {
 	out := recordJSON{Sequence: r.Sequence, Identifier: r.Identifier, Time: legalTime(r.Time),
 		Sender: r.Sender.String(), Recipients: []recipientJSON{}, Subject: r.Subject, Event: r.Event, Related: []string{},
-		Provider: r.Provider, Effect: r.Effect, QueueID: r.QueueID, Kind: r.Kind, Reference: r.Reference, Detail: r.Detail}
+		Provider: r.Provider, Effect: r.Effect, QueueID: r.QueueID, Kind: r.Kind, Reference: r.Reference, Detail: r.Detail,
+		Scan: r.Scan}
 	for _, recipient := range r.Recipients {
 		out.Recipients = append(out.Recipients, recipientJSON{recipient.Address.String(), recipient.Type})
 	}
@@ -71,7 +75,8 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*r = Record{Sequence: in.Sequence, Identifier: in.Identifier, Subject: in.Subject, Event: in.Event, Provider: in.Provider,
-		Effect: in.Effect, QueueID: in.QueueID, Kind: in.Kind, Reference: in.Reference, Detail: in.Detail}
+		Effect: in.Effect, QueueID: in.QueueID, Kind: in.Kind, Reference: in.Reference, Detail: in.Detail,
+		Scan: in.Scan}
 	if len(in.Related) > 0 {
 		r.Related = in.Related
 	}

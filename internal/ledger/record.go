@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -48,6 +49,10 @@ type Record struct {
 	Reference string
 	// Detail is what else a human wants to know. JSON: "detail".
 	Detail string
+	// Scan is what the antivirus said of the message when it came in; zero when none was asked, and in the records of what
+	// came later. JSON: "scan", an object of "verdict" ("clean", "infected" or "encrypted"), "virus", "engine" and
+	// "signatures".
+	Scan transaction.Scan
 }
 
 // The tables: the records by number, and an index of their identifiers.
