@@ -52,7 +52,7 @@ func (s *session) unscanned(ctx context.Context, r *transaction.Record, err erro
 	}
 	s.o.Metrics.Count(metrics.Scans, "failed")
 	s.o.Metrics.Count(metrics.Alarms, "antivirus")
-	s.o.Log.Error("the antivirus did not answer; the message is not taken", slog.String("point", string(s.point)),
+	s.o.Log.Error("the antivirus did not answer; the message is not taken", slog.Bool("alarm", true), slog.String("point", string(s.point)),
 		slog.String("transaction", r.ID), slog.String("identifier", string(r.Identifier)), slog.Any("error", err))
 }
 

@@ -71,7 +71,7 @@ func (s *Supervisor) checkHealth(ctx context.Context, i *Instance) (answers bool
 	s.o.Metrics.PluginHealthy(s.o.Name, h.Problem == "")
 	switch {
 	case before && h.Problem != "":
-		s.log().Error("plug-in is not well", slog.String("problem", h.Problem))
+		s.alarm("plug-in is not well", slog.String("problem", h.Problem))
 	case !before && h.Problem == "":
 		s.log().Info("plug-in is well again")
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/plugins"
 )
 
@@ -121,6 +122,12 @@ func (s *Supervisor) set(i *Instance) {
 
 func (s *Supervisor) log() *slog.Logger { return s.o.Log.With(slog.String("plugin", s.o.Name)) }
 
+// alarm says what somebody must look at.
+func (s *Supervisor) alarm(what string, more ...any) {
+	s.log().Error(what, append([]any{slog.Bool("alarm", true)}, more...)...)
+	s.o.Metrics.Count(metrics.Alarms, "plugin")
+}
+
 // run replaces each process that ends.
 func (s *Supervisor) run(ctx context.Context, i *Instance) {
 	defer close(s.ended)
@@ -132,7 +139,7 @@ func (s *Supervisor) run(ctx context.Context, i *Instance) {
 			return
 		}
 		s.o.Metrics.PluginRestart(s.o.Name)
-		s.log().Error("plug-in ended; it is started again", slog.Any("error", i.process.child.err))
+		s.alarm("plug-in ended; it is started again", slog.Any("error", i.process.child.err))
 		if i = s.restart(ctx); i == nil {
 			return
 		}
@@ -156,7 +163,7 @@ func (s *Supervisor) watch(ctx context.Context, i *Instance) {
 				ill++
 			}
 		}
-		s.log().Error("plug-in does not answer; it is replaced")
+		s.alarm("plug-in does not answer; it is replaced")
 	}()
 	select {
 	case <-ctx.Done():
@@ -181,7 +188,7 @@ func (s *Supervisor) restart(ctx context.Context) *Instance {
 		if err == nil {
 			return i
 		}
-		s.log().Error("plug-in cannot be started", slog.Any("error", err))
+		s.alarm("plug-in cannot be started", slog.Any("error", err))
 	}
 }
 
@@ -243,7 +250,7 @@ func (s *Supervisor) call(ctx context.Context, name string, fn func(context.Cont
 		return fmt.Errorf("plugins.%s: %s: %w", s.o.Name, name, err) // how often it is started again is the back-off's business
 	}
 	if s.breaker.note(err == nil || errors.Is(err, ErrUnable), s.o.Clock.Now()) {
-		s.log().Error("plug-in fails again and again; calls to it are held back", slog.Duration("for", breakFor))
+		s.alarm("plug-in fails again and again; calls to it are held back", slog.Duration("for", breakFor))
 	}
 	if err != nil {
 		return fmt.Errorf("plugins.%s: %s: %w", s.o.Name, name, err)
