@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the Go code of the contract, and the Python code of the example. protoc is
-# Debian's protobuf-compiler, its two plug-ins for Go come from tools/go.mod; so the
-# result is the same everywhere.
+# Makes the Go code of the contract, the Python code beside the example, and
+# docs/plugins-reference.md. protoc is Debian's protobuf-compiler, its two plug-ins for
+# Go come from tools/go.mod; so the result is the same everywhere.
 set -eu
 cd "$(dirname "$0")/.."
 root=..
@@ -14,4 +14,10 @@ protoc --proto_path=. \
 	--plugin=$root/bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative \
 	--plugin=$root/bin/protoc-gen-go-grpc --go-grpc_out=. --go-grpc_opt=paths=source_relative \
 	contract/v1/*.proto contract/v2/*.proto
-protoc --proto_path=. --python_out=examples/python contract/v2/plugin.proto contract/v2/antivirus.proto
+protoc --proto_path=. --python_out=examples/python contract/v2/*.proto
+set=$(mktemp)
+trap 'rm -f "$set"' EXIT
+protoc --proto_path=. --include_source_info --descriptor_set_out="$set" contract/v2/plugin.proto contract/v2/antivirus.proto \
+	contract/v2/conservation.proto contract/v2/notification.proto contract/v2/key.proto contract/v1/plugin.proto contract/v1/antivirus.proto
+go run ./contract/reference "$set" >$root/docs/plugins-reference.md.new
+mv $root/docs/plugins-reference.md.new $root/docs/plugins-reference.md

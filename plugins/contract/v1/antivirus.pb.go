@@ -26,6 +26,7 @@ const (
 type Verdict int32
 
 const (
+	// No answer; the call failed.
 	Verdict_VERDICT_UNSPECIFIED Verdict = 0
 	// Everything was read and nothing found.
 	Verdict_VERDICT_CLEAN Verdict = 1
@@ -153,6 +154,7 @@ type isScanRequest_Part interface {
 }
 
 type ScanRequest_Header struct {
+	// The first part, once.
 	Header *ScanHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -211,8 +213,9 @@ func (x *ScanHeader) GetSize() int64 {
 }
 
 type ScanResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=ceralacca.plugin.v1.Verdict" json:"verdict,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was found.
+	Verdict Verdict `protobuf:"varint,1,opt,name=verdict,proto3,enum=ceralacca.plugin.v1.Verdict" json:"verdict,omitempty"`
 	// The name of the virus, not empty, with INFECTED.
 	Virus string `protobuf:"bytes,2,opt,name=virus,proto3" json:"virus,omitempty"`
 	// Why, in one sentence, with FAILED.

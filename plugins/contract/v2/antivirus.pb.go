@@ -157,6 +157,7 @@ type isScanRequest_Part interface {
 }
 
 type ScanRequest_Header struct {
+	// The first part, once.
 	Header *ScanHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -234,8 +235,9 @@ func (x *ScanHeader) GetMetadata() *Metadata {
 }
 
 type ScanResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=ceralacca.plugin.v2.Verdict" json:"verdict,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was found.
+	Verdict Verdict `protobuf:"varint,1,opt,name=verdict,proto3,enum=ceralacca.plugin.v2.Verdict" json:"verdict,omitempty"`
 	// The name of the virus, not empty, with INFECTED; at most 256 bytes, printable.
 	Virus string `protobuf:"bytes,2,opt,name=virus,proto3" json:"virus,omitempty"`
 	// Why, in one sentence, with FAILED. For logs only.

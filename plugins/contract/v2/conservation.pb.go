@@ -86,6 +86,7 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 type DepositState int32
 
 const (
+	// No answer; the call failed.
 	DepositState_DEPOSIT_STATE_UNSPECIFIED DepositState = 0
 	// Never deposited under this key.
 	DepositState_DEPOSIT_STATE_UNKNOWN DepositState = 1
@@ -213,6 +214,7 @@ type isDepositRequest_Part interface {
 }
 
 type DepositRequest_Header struct {
+	// The first part, once.
 	Header *DepositHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -231,8 +233,9 @@ type DepositHeader struct {
 	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// The mailbox it belongs to.
 	Mailbox string `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
-	// Octets, and SHA-256, of the whole content. A deposit that differs must not be kept.
-	Size   int64  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Octets of the whole content. A deposit that differs must not be kept.
+	Size int64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// SHA-256 of the whole content, 32 octets. A deposit that differs must not be kept.
 	Sha256 []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The media type, "message/rfc822" for a message as it was delivered.
 	MediaType string `protobuf:"bytes,5,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
@@ -324,10 +327,12 @@ func (x *DepositHeader) GetMetadata() *Metadata {
 }
 
 type DepositResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Outcome Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of it.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
 	// With DONE: what the keeper calls it; not empty, and the same for the same key.
-	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Why, in one sentence, with REFUSED and LATER. For logs only.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -385,8 +390,9 @@ func (x *DepositResponse) GetReason() string {
 }
 
 type StatusRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That of the deposit.
+	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -430,9 +436,11 @@ func (x *StatusRequest) GetIdempotencyKey() string {
 
 type StatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	State DepositState           `protobuf:"varint,1,opt,name=state,proto3,enum=ceralacca.plugin.v2.DepositState" json:"state,omitempty"`
+	// What became of the deposit.
+	State DepositState `protobuf:"varint,1,opt,name=state,proto3,enum=ceralacca.plugin.v2.DepositState" json:"state,omitempty"`
 	// Not empty with PENDING and KEPT.
-	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Why, in one sentence, with REFUSED.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -490,8 +498,9 @@ func (x *StatusResponse) GetReason() string {
 }
 
 type UsageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mailbox       string                 `protobuf:"bytes,1,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose deposits are meant.
+	Mailbox       string `protobuf:"bytes,1,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -535,9 +544,11 @@ func (x *UsageRequest) GetMailbox() string {
 
 type UsageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Bytes int64                  `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Items int64                  `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
-	// 0: no limit.
+	// Octets of all deposits.
+	Bytes int64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// How many deposits.
+	Items int64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	// How many octets there may be. 0: no limit.
 	LimitBytes    int64 `protobuf:"varint,3,opt,name=limit_bytes,json=limitBytes,proto3" json:"limit_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -595,8 +606,9 @@ func (x *UsageResponse) GetLimitBytes() int64 {
 }
 
 type ExhibitRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That of the deposit.
+	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -709,10 +721,12 @@ type isExhibitResponse_Part interface {
 }
 
 type ExhibitResponse_Header struct {
+	// The first part, once.
 	Header *ExhibitHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
 type ExhibitResponse_Chunk struct {
+	// At most 1 MiB, as a rule 256 KiB; never empty.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
@@ -723,9 +737,12 @@ func (*ExhibitResponse_Chunk) isExhibitResponse_Part() {}
 type ExhibitHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// False: nothing is kept under this key, and no chunk follows.
-	Found         bool   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
-	Size          int64  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
-	Sha256        []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Found bool `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	// Octets of the whole content.
+	Size int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// SHA-256 of the whole content. The host takes nothing that differs.
+	Sha256 []byte `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// As it was deposited.
 	MediaType     string `protobuf:"bytes,4,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

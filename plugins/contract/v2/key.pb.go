@@ -29,6 +29,7 @@ const (
 type SignatureScheme int32
 
 const (
+	// None: refuse it.
 	SignatureScheme_SIGNATURE_SCHEME_UNSPECIFIED SignatureScheme = 0
 	// RSASSA-PKCS1-v1_5 over a SHA-256 digest.
 	SignatureScheme_SIGNATURE_SCHEME_RSA_PKCS1_SHA256 SignatureScheme = 1
@@ -209,9 +210,11 @@ func (x *KeyEntry) GetChain() [][]byte {
 }
 
 type SignRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	KeyId  string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	Scheme SignatureScheme        `protobuf:"varint,2,opt,name=scheme,proto3,enum=ceralacca.plugin.v2.SignatureScheme" json:"scheme,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the key, from Certificates.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// How to sign. What is not known is refused.
+	Scheme SignatureScheme `protobuf:"varint,2,opt,name=scheme,proto3,enum=ceralacca.plugin.v2.SignatureScheme" json:"scheme,omitempty"`
 	// The digest, 32 octets for SHA-256.
 	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -270,10 +273,12 @@ func (x *SignRequest) GetDigest() []byte {
 }
 
 type SignResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Outcome Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
-	// With DONE.
-	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// DONE, REFUSED or LATER.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
+	// With DONE, not empty.
+	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Why, in one sentence, with REFUSED and LATER. For logs only.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

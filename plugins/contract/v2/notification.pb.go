@@ -117,10 +117,12 @@ func (x *NotifyRequest) GetHeaders() []byte {
 }
 
 type NotifyResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Outcome Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of it.
+	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=ceralacca.plugin.v2.Outcome" json:"outcome,omitempty"`
 	// With DONE: what the carrier calls it; not empty, and the same for the same key.
-	Reference     string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Why, in one sentence, with REFUSED and LATER. For logs only.
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

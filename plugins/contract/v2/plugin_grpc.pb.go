@@ -8,10 +8,19 @@
 //
 // where VERSION is the highest of the offered versions that it speaks, SOCKET a unix socket in that folder, and
 // CERTIFICATE the DER of its own certificate in base64 without padding. Both sides authenticate with these certificates.
-// Started with the one argument "describe" it prints a JSON object instead and ends: see the field comments of
-// Description in the Go package plugins.
+// Started with the one argument "describe" it prints a JSON object instead and ends with exit status 0:
 //
-// It also serves grpc.health.v1.Health for the service "plugin".
+//     {"name": "eicar", "kind": "antivirus", "version": "1.0.0", "protocols": [2],
+//      "capabilities": [], "needs": ["content"], "schema": {"type": "object"}}
+//
+// "name" has lower case letters, digits and hyphens. "kind" is antivirus, conservation, notification or key. "version" is
+// the plug-in's own. "protocols" are the versions of the contract that it speaks. "capabilities" may have "file" (content
+// may be handed over as a file), and what is not known here. "needs" has what it must see of a message, and nothing else
+// leaves the host: "metadata", "headers", "content". "schema" is the JSON Schema (draft 2020-12) of its configuration,
+// whole in itself.
+//
+// It also serves grpc.health.v1.Health for the service "plugin", and plugin.GRPCController.Shutdown, upon which it ends
+// within two seconds; both take and give what go-plugin defines.
 //
 // Rules for all calls: a decision is a field, never the text of an error. A gRPC error, an answer that breaks the rules of
 // its comments and a missing answer are one and the same to the host: the call failed for now. Strings are UTF-8, at most
