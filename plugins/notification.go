@@ -26,7 +26,7 @@ type Notifier interface {
 type Event struct {
 	Key      string // names the notification for ever
 	Mailbox  string // whom to tell
-	Name     string // "delivered", "accepted", "non-acceptance", "delivery", "non-delivery"
+	Name     string // "delivered", "accepted", …: see the reference; others may come
 	Time     int64  // in seconds since 1970
 	Metadata Metadata
 	Headers  []byte // the header section with CRLF, for plug-ins that need it

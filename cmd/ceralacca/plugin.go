@@ -243,7 +243,8 @@ type pluginNewCommand struct {
 
 // Help implements kong's HelpProvider.
 func (pluginNewCommand) Help() string {
-	return "Writes a Go module that builds and passes plugin check.\n\nExample:\n\n" +
+	return "Writes a Go module into a new folder of the current one: source, test, Makefile, README, and the SDK. It builds, without a " +
+		"network where Go's cache has the libraries, and passes plugin check. Nothing is overwritten. Docs: docs/plugins.md.\n\nExample:\n\n" +
 		"  ceralacca plugin new --kind antivirus mine\n  cd mine && go build && ceralacca plugin check ./mine"
 }
 

@@ -25,20 +25,31 @@ const sdk = "ceralacca"
 // ErrName says that a name is none for a plug-in.
 var ErrName = errors.New("lower case letters, digits and hyphens, beginning with a letter, at most 32")
 
-var nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+// ErrTaken says that a name would get in the way of the Go tools: that of the folder with the SDK, or of a version.
+var ErrTaken = errors.New("it gets in the way of the Go tools; take another")
 
-// New writes the module of a plug-in of a kind into dir, which must not exist.
+var (
+	nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	taken    = regexp.MustCompile(`^(ceralacca|v[0-9]+)$`)
+)
+
+// New writes the module of a plug-in of a kind into dir, which must not exist; the folder above it must.
 func New(dir, name string, kind plugins.Kind) error {
 	if !nameForm.MatchString(name) {
 		return fmt.Errorf("%q is no name for a plug-in: %w", name, ErrName)
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if taken.MatchString(name) {
+		return fmt.Errorf("%q is no name for a plug-in: %w", name, ErrTaken)
+	}
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already, and nothing is overwritten: %w", dir, err)
+	} else if err != nil {
 		return err
 	}
 	data := struct{ Name, Kind string }{name, string(kind)}
 	for target, source := range map[string]string{
 		"go.mod": "go.mod.tmpl", "go.sum": "go.sum.tmpl", "main.go": string(kind) + ".go.tmpl",
-		"main_test.go": string(kind) + "_test.go.tmpl", "README.md": "README.md.tmpl",
+		"main_test.go": string(kind) + "_test.go.tmpl", "README.md": "README.md.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl",
 		sdk + "/go.mod": "sdk.mod.tmpl", sdk + "/go.sum": "go.sum.tmpl",
 	} {
 		if err := render(filepath.Join(dir, target), source, data); err != nil {

@@ -72,6 +72,11 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("New %q: %v; want %v", name, err, ErrName)
 		}
 	}
+	for _, name := range []string{"ceralacca", "v2"} {
+		if err := New(filepath.Join(t.TempDir(), "x"), name, plugins.KindKey); !errors.Is(err, ErrTaken) {
+			t.Errorf("New %q: %v; want %v", name, err, ErrTaken)
+		}
+	}
 	if err := New(t.TempDir(), "mine", plugins.KindKey); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("New over a folder: %v; want %v", err, fs.ErrExist)
 	}

@@ -32,7 +32,8 @@ type NotifyRequest struct {
 	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// Whom to tell.
 	Mailbox string `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
-	// What happened: "delivered", "accepted", "non-acceptance", "delivery", "non-delivery".
+	// What happened. To a mailbox that has sent: "submitted", "accepted", "non-acceptance", "delivery", "non-delivery",
+	// "notice"; to one that has received: "delivered", "anomaly". Others may come: what is not known is DONE, or REFUSED.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// When it happened, in seconds since 1970.
 	Time int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
