@@ -146,10 +146,11 @@ func verdict(ctx context.Context, m *member, from *source) (plugins.Verdict, str
 	if err != nil {
 		return plugins.Unscanned, "", err
 	}
-	if err := content.finish(); err != nil {
-		return plugins.Unscanned, "", err
+	v, name, err := judge(answer)
+	if err == nil {
+		err = content.finish()
 	}
-	return judge(answer)
+	return v, name, err
 }
 
 // Health implements plugins.Healther: numbers for the metrics, and what somebody must see to.
