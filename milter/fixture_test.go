@@ -160,7 +160,7 @@ func newWorldIn(t testing.TB, dir string) *world {
 				IncomingSocket:   config.Endpoint{Network: "unix", Address: filepath.Join(w.dir, "in")},
 			},
 			Incoming: config.Incoming{Ordinary: config.OrdinaryAnomaly}, Antivirus: config.Antivirus{Mode: config.AntivirusNone},
-			Limits:   config.Limits{Size: 100e6, Product: 100e6, HardSize: 150e6},
+			Limits: config.Limits{Size: 100e6, Product: 100e6, HardSize: 150e6},
 		},
 		Directory: func() Directory { return directory },
 		Verifier:  &signer.Verifier{Trust: trust, Directory: func() signer.Directory { return directory }},

@@ -21,9 +21,15 @@ import (
 var megabytes = flag.Int("megabytes", 16, "size of each of the eight messages of TestMemory")
 
 // TestMemory holds eight large submissions in hand at once: what they add to a process of its own must not grow with
-// their size.
+// their size, whether a plug-in is asked about each or not.
 func TestMemory(t *testing.T) {
-	cmd, _ := child(t, mtatest.Dir(t), "serve")
+	for _, how := range []string{"serve", "scan"} {
+		t.Run(how, func(t *testing.T) { measure(t, how) })
+	}
+}
+
+func measure(t *testing.T, how string) {
+	cmd, _ := child(t, mtatest.Dir(t), how)
 	socket := filepath.Join(cmd.Dir, "sub")
 	play := func(size int) {
 		var all, captured sync.WaitGroup

@@ -3,17 +3,87 @@ package milter
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/mtatest"
+	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/host"
 	"github.com/ceralacca/ceralacca/signer"
 )
+
+// TestMain: under the name plug the test binary is an antivirus.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) != "plug" {
+		os.Exit(m.Run())
+	}
+	plugins.Serve(plugins.Antivirus{
+		About: plugins.About{Name: "reader", Version: "1"},
+		Open:  func(context.Context, plugins.Setup) (plugins.Scanner, error) { return reads{}, nil },
+	})
+}
+
+// reads is an antivirus that reads all and finds nothing.
+type reads struct{}
+
+func (reads) Scan(_ context.Context, c *plugins.Content) (plugins.Result, error) {
+	_, err := io.Copy(io.Discard, c)
+	return plugins.Result{Verdict: plugins.Clean, Engine: "reader 1"}, err
+}
+
+// hostedReader is that antivirus in a process of its own.
+type hostedReader struct{ host.Antivirus }
+
+func (h hostedReader) Scan(ctx context.Context, src pec.Source, _ *transaction.Record) (transaction.Scan, error) {
+	r, err := h.Antivirus.Scan(ctx, host.Content{ReaderAt: src, Size: src.Size()})
+	return transaction.Scan{Verdict: transaction.ScanClean, Engine: r.Engine}, err
+}
+
+// hostReader starts it.
+func hostReader(t *testing.T, dir string) (hostedReader, func()) {
+	path := filepath.Join(dir, "plug")
+	if err := copyFile(must(os.Executable()), path); err != nil {
+		t.Fatal(err)
+	}
+	isolation := host.Isolation{Network: true}
+	if os.Geteuid() == 0 {
+		isolation.User = "nobody"
+	}
+	s, err := host.New(t.Context(), host.Options{
+		Name: "reader", Program: host.Program{Path: path, Isolation: isolation}, Kind: plugins.KindAntivirus,
+		Deadline: 5 * time.Minute, Concurrency: 16, RunDir: dir, Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hostedReader{host.Antivirus{Supervisor: s}}, s.Stop
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
 
 // TestProcess is no test of its own: it is what child runs.
 func TestProcess(t *testing.T) {
@@ -24,6 +94,11 @@ func TestProcess(t *testing.T) {
 	w := newWorldIn(t, must(os.Getwd()))
 	if how == "hang" {
 		w.options.Key = hangingKey{w.options.Key}
+	}
+	if how == "scan" {
+		av, stop := hostReader(t, w.dir)
+		defer stop()
+		w.options.Config.Antivirus.Mode, w.options.Scanner = config.AntivirusPlugins, av
 	}
 	m := must(New(w.options))
 	ctx, cancel := context.WithCancel(context.Background())
