@@ -177,11 +177,11 @@ func TestNoStartWithoutTheAntivirus(t *testing.T) {
 		{"no such file", strings.Replace(good, w.path, w.path+"2", 1),
 			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+2), "plugins.eicar", "no such file"}},
 		{"another checksum", strings.Replace(good, w.sum, strings.Repeat("0", 64), 1),
-			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+2), "SHA-256", w.sum}},
+			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+3), "SHA-256", w.sum}},
 		{"a key that it does not know", strings.Replace(good, "word =", "wort =", 1),
 			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+6), "wort is not a key"}},
 		{"a user that is not there", good[:strings.Index(good, pluginUser())] + "user = \"nobody-of-that-name\"\n",
-			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+2), "nobody-of-that-name"}},
+			[]string{fmt.Sprintf("ceralacca.toml:%d:1", lines+4), "nobody-of-that-name"}},
 	} {
 		w.configure(test.section)
 		for name, run := range map[string]runner{"milter": app.Milter, "agent": app.Agent} {
