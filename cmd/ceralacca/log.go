@@ -12,6 +12,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/app"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -87,7 +88,21 @@ func recordLine(r ledger.Record) string {
 	if r.Detail != "" {
 		line += "  " + r.Detail
 	}
-	return line
+	return line + scanned(r.Scan)
+}
+
+// scanned is what the antivirus said, for a person.
+func scanned(s transaction.Scan) string {
+	if s == (transaction.Scan{}) {
+		return ""
+	}
+	words := []string{string(s.Verdict)}
+	for _, word := range []string{s.Virus, s.Engine, s.Signatures} {
+		if word != "" {
+			words = append(words, visible(word))
+		}
+	}
+	return "  [antivirus: " + strings.Join(words, ", ") + "]"
 }
 
 // ask loads the configuration and runs fn with who can answer. What fails is not what was asked about.

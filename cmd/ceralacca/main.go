@@ -23,15 +23,16 @@ var errWrong = errors.New("wrong")
 
 // commands are what the binary can do.
 type commands struct {
-	Milter      milterCommand   `cmd:"" help:"Run the access point and the incoming point."`
-	Lda         ldaCommand      `cmd:"" name:"lda" help:"Run the agent: delivery, receipts, legal log."`
-	CheckConfig checkCommand    `cmd:"" name:"check-config" help:"Say what is wrong in a configuration file, one line per fault."`
-	Verify      verifyCommand   `cmd:"" help:"Say what a message is, who certified what and when, and what agrees."`
-	Log         logCommand      `cmd:"" help:"Read the legal log."`
-	Audit       auditCommand    `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
-	Receipts    receiptsCommand `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
-	Plugin      pluginCommand   `cmd:"" help:"Write, check, describe and list plug-ins."`
-	Version     versionCommand  `cmd:"" help:"Print the version."`
+	Milter      milterCommand     `cmd:"" help:"Run the access point and the incoming point."`
+	Lda         ldaCommand        `cmd:"" name:"lda" help:"Run the agent: delivery, receipts, legal log."`
+	CheckConfig checkCommand      `cmd:"" name:"check-config" help:"Say what is wrong in a configuration file, one line per fault."`
+	Verify      verifyCommand     `cmd:"" help:"Say what a message is, who certified what and when, and what agrees."`
+	Log         logCommand        `cmd:"" help:"Read the legal log."`
+	Audit       auditCommand      `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
+	Receipts    receiptsCommand   `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
+	Plugin      pluginCommand     `cmd:"" help:"Write, check, describe and list plug-ins."`
+	Quarantine  quarantineCommand `cmd:"" help:"Look after infected messages."`
+	Version     versionCommand    `cmd:"" help:"Print the version."`
 }
 
 func main() {

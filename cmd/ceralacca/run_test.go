@@ -49,7 +49,7 @@ func (r result) says(t testing.TB, name string, code int, out, errs string) {
 // Every command has help with an example, and wrong flags and missing arguments are errors of usage.
 func TestHelpAndUsage(t *testing.T) {
 	commands := [][]string{{"milter"}, {"lda"}, {"check-config"}, {"verify"}, {"log"}, {"log", "list"}, {"audit"}, {"receipts"},
-		{"receipts", "undelivered"}, {"version"}}
+		{"receipts", "undelivered"}, {"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "export"}, {"version"}}
 	top := command(t, "--help")
 	for _, words := range commands {
 		name := strings.Join(words, " ")
