@@ -14,6 +14,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/quarantine"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
@@ -24,18 +25,21 @@ func StoreFile(c *config.Config) string { return filepath.Join(c.Agent.State, "c
 
 // records answers questions from a store, of the running agent or opened by a command.
 type records struct {
-	store store.Store
-	clock clock.Clock
-	ours  func(domain string) bool
+	store      store.Store
+	clock      clock.Clock
+	ours       func(domain string) bool
+	quarantine func() *quarantine.Store
 }
 
 var _ admin.Questions = (*records)(nil)
 
 // newRecords asks for the configuration at each question: a reload may change our domains.
 func newRecords(s store.Store, c clock.Clock, conf func() *config.Config) *records {
-	return &records{s, c, func(domain string) bool {
-		return slices.Contains(conf().Provider.Domains, strings.ToLower(domain))
-	}}
+	return &records{
+		store: s, clock: c,
+		ours:       func(domain string) bool { return slices.Contains(conf().Provider.Domains, strings.ToLower(domain)) },
+		quarantine: func() *quarantine.Store { return quarantine.In(conf().Agent.State) },
+	}
 }
 
 // pageSize is how many records are read in one transaction.
@@ -94,12 +98,27 @@ func (r *records) Audit(ctx context.Context, grace time.Duration, fn func(json.R
 		for _, u := range unfinished {
 			findings = append(findings, ledger.Finding{Identifier: pec.Identifier(u.Identifier()), Fault: true, Text: u.Sentence()})
 		}
-		for _, f := range findings {
+		kept, failed := ledger.InQuarantine(tx)
+		err = errors.Join(err, failed)
+		for _, f := range append(findings, r.lacking(kept)...) {
 			err = errors.Join(err, appendLine(&lines, f))
 		}
 		return err
 	})
 	return handOn(lines, err, fn)
+}
+
+// lacking finds the infected messages that the quarantine should have, and has not whole. [C067]
+func (r *records) lacking(kept []ledger.Record) (findings []ledger.Finding) {
+	from := r.quarantine()
+	for _, k := range kept {
+		for _, id := range k.Related {
+			if err := from.Check(id); err != nil {
+				findings = append(findings, ledger.Finding{Identifier: k.Identifier, Rule: 8, Fault: true, Text: err.Error() + "."})
+			}
+		}
+	}
+	return findings
 }
 
 // Undelivered implements admin.Questions.

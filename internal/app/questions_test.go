@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,8 +16,10 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/quarantine"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -63,6 +68,47 @@ func TestLogInPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What the log says lies in the quarantine lies there, whole, until the log says that it was removed.
+func TestAuditLooksIntoTheQuarantine(t *testing.T) {
+	conformance.Covers(t, "C067")
+	r, state := testRecords(t), t.TempDir()
+	r.quarantine = func() *quarantine.Store { return quarantine.In(state) }
+	const id = "0123456789abcdef0123456789abcdef"
+	at := time.Unix(1e9, 0)
+	tell := func(e ledger.Event) {
+		t.Helper()
+		err := r.store.Update(t.Context(), func(tx store.Tx) error {
+			return ledger.Append(tx, ledger.Record{Identifier: "id@alfa.example", Time: at, Event: e, Related: []string{id}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	faults := func(what string, want string) {
+		t.Helper()
+		got := auditOf(t, r, 0)
+		if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || !got[0].Fault || got[0].Rule != 8 || !strings.Contains(got[0].Text, want)) {
+			t.Errorf("%s: %+v, want one fault with %q", what, got, want)
+		}
+	}
+	if _, err := r.quarantine().Put(quarantine.Entry{ID: id, Time: at}, func(w io.Writer) error { _, err := io.WriteString(w, "x"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	tell(ledger.EventQuarantined)
+	faults("all is there", "")
+	file := filepath.Join(r.quarantine().Folder(), id)
+	if err := os.WriteFile(file+".eml", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faults("a message that was cut", "0 bytes, and 1")
+	if err := errors.Join(os.Remove(file+".eml"), os.Remove(file+".json")); err != nil {
+		t.Fatal(err)
+	}
+	faults("a message that is gone", "no such message")
+	tell(ledger.EventQuarantineRemoved)
+	faults("one that was removed in time", "")
 }
 
 // An effect that was prepared and never done is a fault, once it is older than the grace.

@@ -15,7 +15,7 @@ import (
 type Finding struct {
 	// Identifier is that of the message.
 	Identifier pec.Identifier `json:"identifier"`
-	// Rule is the number of the rule that the finding is about, from 1 to 7, or 0 when it is about none:
+	// Rule is the number of the rule that the finding is about, from 1 to 8, or 0 when it is about none:
 	//
 	//  1. A message has one transport envelope, one sender, and the same recipients in every record.
 	//  2. A sender of ours got one acceptance, or one non-acceptance; a foreign one got none from us.
@@ -24,6 +24,7 @@ type Finding struct {
 	//  5. Each certified recipient of ours has one outcome: a receipt of what was delivered, or a notice that it was not.
 	//  6. Virus detections and the notices of non-delivery that they cause go by twos.
 	//  7. Of a recipient that breaks 3 or 5 the sender was told that time ran out.
+	//  8. An infected message is in the quarantine before anybody is told of it, and stays there for its time.
 	Rule int `json:"rule"`
 	// Fault says that something is wrong; otherwise it is worth knowing.
 	Fault bool `json:"fault"`
@@ -83,7 +84,7 @@ func (m *message) add(r Record) error {
 func (m *message) judge() []Finding {
 	for _, rule := range []func(*message){
 		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, virusesByTwos, foreignOutcomes,
-		worthKnowing,
+		keptBeforeTold, worthKnowing,
 	} {
 		rule(m)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/pec"
@@ -108,9 +109,14 @@ func good(t testing.TB) map[string]*story {
 		"an alias of two mailboxes": newStory(t, anna, mario).tell(ledger.EventReception, mario).tell(ledger.EventTakeCharge, mario).
 			tell(ledger.EventDelivery, mario).detail("a@alfa.example").tell(ledger.EventDelivery, mario).detail("b@alfa.example").
 			tell(ledger.EventDeliveryReceipt, mario),
-		"refused":               newStory(t, mario, anna).tell(ledger.EventNonAcceptance),
-		"bounced":               newStory(t, mario, anna).accepted().tell(ledger.EventDSN, anna).tell(ledger.EventNonDelivery, anna),
-		"a virus from outside":  newStory(t, anna, mario).tell(ledger.EventReception, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario),
+		"refused":                   newStory(t, mario, anna).tell(ledger.EventNonAcceptance),
+		"bounced":                   newStory(t, mario, anna).accepted().tell(ledger.EventDSN, anna).tell(ledger.EventNonDelivery, anna),
+		"a virus from outside":      newStory(t, anna, mario).tell(ledger.EventQuarantined).tell(ledger.EventReception, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario),
+		"a submission with a virus": newStory(t, mario, anna).tell(ledger.EventQuarantined).tell(ledger.EventNonAcceptanceVirus),
+		"a virus notice for what was delivered": newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).
+			tell(ledger.EventContradiction, anna).hear(pec.KindVirusDetection, anna),
+		"two virus notices": newStory(t, mario, anna).accepted().hear(pec.KindVirusDetection, anna).tell(ledger.EventNonDeliveryVirus, anna).
+			hear(pec.KindVirusDetection, anna),
 		"a virus found outside": newStory(t, mario, anna).accepted().hear(pec.KindTakeCharge, anna).hear(pec.KindVirusDetection, anna).tell(ledger.EventNonDeliveryVirus, anna),
 		"time ran out":          newStory(t, mario, luisa).accepted().tell(ledger.EventTimeout12, luisa).tell(ledger.EventTimeout24, luisa),
 		"an anomaly under the same identifier": func() *story {
@@ -132,6 +138,7 @@ func TestCleanLog(t *testing.T) {
 }
 
 func TestEachRuleIsJudged(t *testing.T) {
+	conformance.Covers(t, "C143", "C157")
 	for name, test := range map[string]struct {
 		story *story
 		rule  int
@@ -177,14 +184,20 @@ func TestEachRuleIsJudged(t *testing.T) {
 		"no outcome":                               {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario), 5, true},
 		"twice into a mailbox": {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventDelivery, mario).detail(mario).
 			delivered(mario).detail("").tell(ledger.EventDelivery, mario).detail(mario), 5, true},
-		"two foreign non-deliveries":        {newStory(t, mario, anna).accepted().tell(ledger.EventNonDelivery, anna).tell(ledger.EventNonDelivery, anna), 5, true},
-		"non-delivery after their receipt":  {newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).tell(ledger.EventNonDelivery, anna), 5, true},
-		"their receipt after non-delivery":  {newStory(t, mario, anna).accepted().tell(ledger.EventNonDelivery, anna).hear(pec.KindDelivery, anna), 5, false},
-		"they say both":                     {newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).hear(pec.KindNonDelivery, anna), 5, false},
-		"the sender not told of a virus":    {newStory(t, mario, anna).accepted().hear(pec.KindVirusDetection, anna), 6, true},
-		"told of a virus twice":             {newStory(t, mario, anna).accepted().hear(pec.KindVirusDetection, anna).tell(ledger.EventNonDeliveryVirus, anna).tell(ledger.EventNonDeliveryVirus, anna), 6, true},
-		"told of a virus nobody found":      {newStory(t, mario, anna).accepted().tell(ledger.EventNonDeliveryVirus, anna), 6, true},
-		"a foreign sender told of a virus":  {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario).tell(ledger.EventNonDeliveryVirus, mario), 6, true},
+		"two foreign non-deliveries":           {newStory(t, mario, anna).accepted().tell(ledger.EventNonDelivery, anna).tell(ledger.EventNonDelivery, anna), 5, true},
+		"non-delivery after their receipt":     {newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).tell(ledger.EventNonDelivery, anna), 5, true},
+		"their receipt after non-delivery":     {newStory(t, mario, anna).accepted().tell(ledger.EventNonDelivery, anna).hear(pec.KindDelivery, anna), 5, false},
+		"they say both":                        {newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).hear(pec.KindNonDelivery, anna), 5, false},
+		"the sender not told of a virus":       {newStory(t, mario, anna).accepted().hear(pec.KindVirusDetection, anna), 6, true},
+		"told of a virus twice":                {newStory(t, mario, anna).accepted().hear(pec.KindVirusDetection, anna).tell(ledger.EventNonDeliveryVirus, anna).tell(ledger.EventNonDeliveryVirus, anna), 6, true},
+		"told of a virus nobody found":         {newStory(t, mario, anna).accepted().tell(ledger.EventNonDeliveryVirus, anna), 6, true},
+		"a foreign sender told of a virus":     {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario).tell(ledger.EventNonDeliveryVirus, mario), 6, true},
+		"told of a virus, the notice not kept": {newStory(t, mario, anna).tell(ledger.EventNonAcceptanceVirus), 8, true},
+		"a virus detected, not kept before":    {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario).tell(ledger.EventQuarantined), 8, true},
+		"delivered, and a virus detected": {newStory(t, anna, mario).tell(ledger.EventQuarantined).tell(ledger.EventTakeCharge, mario).tell(ledger.EventDelivery, mario).
+			tell(ledger.EventVirusDetection, mario), 5, true},
+		"told of a virus in what is known to be delivered": {newStory(t, mario, anna).accepted().hear(pec.KindDelivery, anna).
+			hear(pec.KindVirusDetection, anna).tell(ledger.EventNonDeliveryVirus, anna), 5, true},
 		"a virus detected twice":            {newStory(t, anna, mario).tell(ledger.EventTakeCharge, mario).tell(ledger.EventVirusDetection, mario).tell(ledger.EventVirusDetection, mario), 6, true},
 		"time ran out on ours":              {newStory(t, mario, luisa).accepted().tell(ledger.EventTimeout24, luisa), 3, false},
 		"they took charge twice":            {newStory(t, mario, anna).accepted().hear(pec.KindTakeCharge, anna).hear(pec.KindTakeCharge, anna).hear(pec.KindDelivery, anna), 3, false},

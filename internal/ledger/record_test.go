@@ -14,6 +14,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -49,6 +50,7 @@ func full(t testing.TB) ledger.Record {
 		Subject: "Perché <no>", Event: ledger.EventTakeCharge, Related: []string{"<a@b>", "<c@d>"}, Provider: "Alfa S.p.A.",
 		Effect: "take-charge", QueueID: "4XyZ", Covered: []pec.Address{address(t, "anna@beta.example")},
 		Kind: pec.KindTakeCharge, Reference: "<original@client>", Detail: "detail",
+		Scan: transaction.Scan{Verdict: transaction.ScanInfected, Virus: "Eicar", Engine: "ClamAV 1.4.3", Signatures: "27812"},
 	}
 }
 
@@ -101,7 +103,7 @@ func TestRecordForPrograms(t *testing.T) {
 			`"sender":"Mario@alfa.example","recipients":[{"address":"anna@beta.example","type":"certificato"},` +
 			`{"address":"joe@gamma.example","type":"esterno"}],"subject":"Perché \u003cno\u003e","event":"take-charge",` +
 			`"related":["\u003ca@b\u003e","\u003cc@d\u003e"],"provider":"Alfa S.p.A.","effect":"take-charge","queue_id":"4XyZ",` +
-			`"covered":["anna@beta.example"],"kind":"presa-in-carico","reference":"\u003coriginal@client\u003e","detail":"detail"}`},
+			`"covered":["anna@beta.example"],"kind":"presa-in-carico","reference":"\u003coriginal@client\u003e","detail":"detail","scan":{"verdict":"infected","virus":"Eicar","engine":"ClamAV 1.4.3","signatures":"27812"}}`},
 		"the eight fields are always there": {
 			ledger.Record{Identifier: "x@y.example", Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Event: ledger.EventKept},
 			`{"identifier":"x@y.example","time":"2026-01-01T01:00:00+01:00","sender":"","recipients":[],"subject":"",` +

@@ -160,36 +160,6 @@ func (m *message) missing(rule int, a pec.Address, what string) {
 	m.fault(rule, "%s %s.", a, what)
 }
 
-// virusesByTwos is rule 6. The notice is the duty of the sender's provider, also for what others have detected.
-func virusesByTwos(m *message) {
-	told := m.covered(EventNonDeliveryVirus)
-	found := m.covered(EventVirusDetection)
-	for a, n := range found {
-		if n > 1 {
-			m.fault(6, "%d virus detections were issued for %s.", n, a)
-		}
-	}
-	for _, r := range m.of(EventNotification) {
-		for _, a := range r.Covered {
-			if r.Kind == pec.KindVirusDetection {
-				found[a.Fold()]++
-			}
-		}
-	}
-	for _, a := range m.recipients() {
-		switch {
-		case told[a] > 0 && !m.local():
-			m.fault(6, "A sender of another provider was told of the virus for %s.", a)
-		case told[a] > 1:
-			m.fault(6, "The sender was told %d times of the virus for %s.", told[a], a)
-		case told[a] == 1 && found[a] == 0:
-			m.fault(6, "The sender was told of a virus for %s that nobody detected.", a)
-		case told[a] == 0 && found[a] > 0 && m.local() && m.settled():
-			m.fault(6, "The sender was not told of the virus for %s.", a)
-		}
-	}
-}
-
 // foreignOutcomes is rules 5 and 7 for the certified recipients of others, as far as their receipts say. What they fail
 // to send is no fault of this log.
 func foreignOutcomes(m *message) {
@@ -201,7 +171,8 @@ func foreignOutcomes(m *message) {
 		if m.audit.Ours(a.Domain()) {
 			continue
 		}
-		delivered, refused, notices := m.heard(a, pec.KindDelivery), m.heard(a, pec.KindNonDelivery), m.ourNonDelivery(a)
+		delivered, notices := m.heard(a, pec.KindDelivery), m.ourNonDelivery(a)
+		refused := append(m.heard(a, pec.KindNonDelivery), m.heard(a, pec.KindVirusDetection)...)
 		switch {
 		case len(notices) > 1:
 			m.fault(5, "%d notices of non-delivery were issued for %s.", len(notices), a)
@@ -232,7 +203,7 @@ func (m *message) heard(a pec.Address, kind pec.Kind) []uint64 {
 }
 
 func (m *message) ourNonDelivery(a pec.Address) []uint64 {
-	return m.places(a, func(r Record) bool { return r.Event == EventNonDelivery })
+	return m.places(a, func(r Record) bool { return r.Event == EventNonDelivery || r.Event == EventNonDeliveryVirus })
 }
 
 func (m *message) places(a pec.Address, wanted func(Record) bool) []uint64 {

@@ -117,6 +117,25 @@ func (s *Store) Get(id string) (*Entry, error) {
 	return decode(id, data)
 }
 
+// Check says whether the message of an id is there with its description, and as long as that says. [ErrNone] and
+// [ErrAltered] say that it is not.
+func (s *Store) Check(id string) error {
+	e, err := s.Get(id)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(s.message(id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s: the file is gone", ErrAltered, id)
+	case err != nil:
+		return err
+	case info.Size() != e.Size:
+		return fmt.Errorf("%w: %s: %d bytes, and %d when it was put in", ErrAltered, id, info.Size(), e.Size)
+	}
+	return nil
+}
+
 // Copy writes the message of an entry to w as it came. [ErrAltered] comes after the last byte: w MUST NOT be used then.
 func (s *Store) Copy(e *Entry, w io.Writer) error {
 	file, err := os.Open(s.message(e.ID))
