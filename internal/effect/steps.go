@@ -154,7 +154,12 @@ func (c *Claim) remember(ctx context.Context, keys []Key) error {
 	}
 	return c.register.store.Update(ctx, func(tx store.Tx) error {
 		for _, key := range fresh {
-			if err := writeKey(tx, key, keyRow{State: stateSeen, First: c.First(key)}); err != nil {
+			// What is there was written since: a panic came between the end of the effect and our knowing of it.
+			now, err := readKey(tx, key)
+			if err == nil && now.State == "" {
+				err = writeKey(tx, key, keyRow{State: stateSeen, First: c.First(key)})
+			}
+			if err != nil {
 				return err
 			}
 		}
