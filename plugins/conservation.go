@@ -34,6 +34,7 @@ type Depositor interface {
 type Bundle struct {
 	Key       string // names the deposit for ever
 	Mailbox   string
+	Event     string // what happened, as in [Event.Name]; it is not given back by Exhibit
 	Size      int64
 	SHA256    []byte // of the whole content
 	MediaType string
@@ -92,7 +93,7 @@ func (s conservation) Deposit(stream grpc.ClientStreamingServer[contractv2.Depos
 		part, err := stream.Recv()
 		return part.GetChunk(), err
 	}}}
-	bundle := Bundle{Key: h.IdempotencyKey, Mailbox: h.Mailbox, Size: h.Size, SHA256: h.Sha256, MediaType: h.MediaType, Time: h.Time}
+	bundle := Bundle{Key: h.IdempotencyKey, Mailbox: h.Mailbox, Event: h.Event, Size: h.Size, SHA256: h.Sha256, MediaType: h.MediaType, Time: h.Time}
 	effect, err := impl.Deposit(stream.Context(), bundle, content)
 	if err == nil && effect.Outcome == Done && !content.whole() {
 		err = ErrShort

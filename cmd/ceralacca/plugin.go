@@ -22,11 +22,12 @@ type pluginCommand struct {
 	Describe pluginDescribeCommand `cmd:"" help:"Print what a plug-in says of itself, and whether it fits."`
 	New      pluginNewCommand      `cmd:"" help:"Write the module of a new plug-in, which builds and passes."`
 	List     pluginListCommand     `cmd:"" help:"List the plug-ins of the configuration, and whether they fit."`
+	Events   pluginEventsCommand   `cmd:"" help:"List the events that plug-ins have not taken."`
 }
 
 // Help implements kong's HelpProvider.
 func (pluginCommand) Help() string {
-	return "Examples:\n\n  ceralacca plugin new --kind antivirus mine\n  ceralacca plugin check ./eicar\n  ceralacca plugin list"
+	return "Examples:\n\n  ceralacca plugin new --kind antivirus mine\n  ceralacca plugin check ./eicar\n  ceralacca plugin list\n  ceralacca plugin events"
 }
 
 // pluginRun is how a plug-in is run that no configuration names.

@@ -49,6 +49,14 @@ func (a answers) Undelivered(_ context.Context, fn func(json.RawMessage) error) 
 	return a.lines("undelivered", fn)
 }
 
+func (a answers) Events(_ context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
+	return a.lines("events "+plugin+" "+mailbox, fn)
+}
+
+func (a answers) Drop(_ context.Context, plugin string, fn func(json.RawMessage) error) error {
+	return a.lines("drop "+plugin, fn)
+}
+
 // logged is what was logged so far.
 type logged struct {
 	mu   sync.Mutex
@@ -109,6 +117,11 @@ func TestQuestions(t *testing.T) {
 			return c.Audit(t.Context(), 24*time.Hour+500*time.Millisecond, fn)
 		},
 		"undelivered": func(fn func(json.RawMessage) error) error { return c.Undelivered(t.Context(), fn) },
+		"events  ":    func(fn func(json.RawMessage) error) error { return c.Events(t.Context(), "", "", fn) },
+		"events p a@b c": func(fn func(json.RawMessage) error) error {
+			return c.Events(t.Context(), "p", "a@b c", fn)
+		},
+		"drop a&b": func(fn func(json.RawMessage) error) error { return c.Drop(t.Context(), "a&b", fn) },
 	} {
 		got, err := ask(test)
 		want := []string{fmt.Sprintf(`{"what":%q,"n":0}`, name), fmt.Sprintf(`{"what":%q,"n":1}`, name)}

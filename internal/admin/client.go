@@ -54,8 +54,22 @@ func (c *Client) Undelivered(ctx context.Context, fn func(json.RawMessage) error
 	return c.ask(ctx, pathUndelivered, nil, fn)
 }
 
+// Events implements Questions.
+func (c *Client) Events(ctx context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
+	return c.ask(ctx, pathEvents, url.Values{parameterPlugin: {plugin}, parameterMailbox: {mailbox}}, fn)
+}
+
+// Drop implements Questions.
+func (c *Client) Drop(ctx context.Context, plugin string, fn func(json.RawMessage) error) error {
+	return c.send(ctx, http.MethodPost, pathDrop, url.Values{parameterPlugin: {plugin}}, fn)
+}
+
 func (c *Client) ask(ctx context.Context, path string, values url.Values, fn func(json.RawMessage) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path+"?"+values.Encode(), nil)
+	return c.send(ctx, http.MethodGet, path, values, fn)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, values url.Values, fn func(json.RawMessage) error) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path+"?"+values.Encode(), nil)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

@@ -32,12 +32,25 @@ func (echo) Audit(_ context.Context, grace time.Duration, fn func(json.RawMessag
 
 func (echo) Undelivered(context.Context, func(json.RawMessage) error) error { return nil }
 
+func (echo) Events(_ context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
+	line, err := json.Marshal([]string{plugin, mailbox})
+	if err != nil {
+		return err
+	}
+	return fn(line)
+}
+
+func (echo) Drop(context.Context, string, func(json.RawMessage) error) error { return nil }
+
 // FuzzQuestion: whatever is asked, the answer is whole lines of JSON or an error; nothing panics.
 func FuzzQuestion(f *testing.F) {
 	for _, seed := range []string{"/log?id=a%40b", "/audit?grace_ms=1000", "/audit?grace_ms=-1", "/undelivered", "/log?id=%0a&id=x", "/%", "/audit?grace_ms=9223372036854775807"} {
 		f.Add("GET", seed)
 	}
 	f.Add("POST", "/log")
+	f.Add("GET", "/events?plugin=a&mailbox=b%40c")
+	f.Add("GET", "/events/drop?plugin=a")
+	f.Add("POST", "/events/drop?plugin=a")
 	handler := handler(echo{}, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, method, target string) {
 		request, err := http.NewRequest(method, target, nil)
@@ -49,7 +62,8 @@ func FuzzQuestion(f *testing.F) {
 		if answer.Code != http.StatusOK {
 			return
 		}
-		if method != http.MethodGet && method != http.MethodHead && method != "" {
+		drops := method == http.MethodPost && request.URL.Path == pathDrop // all else only asks
+		if !drops && method != http.MethodGet && method != http.MethodHead && method != "" {
 			t.Errorf("%q %q is answered", method, target)
 		}
 		err = lines(answer.Body, func(line json.RawMessage) error {

@@ -25,6 +25,11 @@ type Questions interface {
 	Audit(ctx context.Context, grace time.Duration, fn func(line json.RawMessage) error) error
 	// Undelivered hands on the notifications that no mailbox has taken.
 	Undelivered(ctx context.Context, fn func(line json.RawMessage) error) error
+	// Events hands on the events that a plug-in does not have, those of one plug-in or mailbox when these are not empty.
+	Events(ctx context.Context, plugin, mailbox string, fn func(line json.RawMessage) error) error
+	// Drop forgets the events that a plug-in has refused and, when it is not configured, those that wait for it. It hands on
+	// their number. It is the only question that changes something.
+	Drop(ctx context.Context, plugin string, fn func(line json.RawMessage) error) error
 }
 
 // The paths of the questions, and the names of their parameters.
@@ -32,8 +37,13 @@ const (
 	pathLog         = "/log"
 	pathAudit       = "/audit"
 	pathUndelivered = "/undelivered"
-	parameterID     = "id"
-	parameterGrace  = "grace_ms"
+	pathEvents      = "/events"
+	pathDrop        = "/events/drop"
+
+	parameterID      = "id"
+	parameterGrace   = "grace_ms"
+	parameterPlugin  = "plugin"
+	parameterMailbox = "mailbox"
 )
 
 // Listen opens the socket at path, mode 0600 from its first moment, over one that an earlier process left. There MUST
@@ -85,20 +95,26 @@ func Serve(ctx context.Context, listener net.Listener, q Questions, log *slog.Lo
 func handler(q Questions, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(path string, ask func(*http.Request, func(json.RawMessage) error) error) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, log, ask) })
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { stream(w, r, log, ask) })
 	}
-	answer(pathLog, func(r *http.Request, fn func(json.RawMessage) error) error {
+	answer("GET "+pathLog, func(r *http.Request, fn func(json.RawMessage) error) error {
 		return q.Log(r.Context(), r.FormValue(parameterID), fn)
 	})
-	answer(pathAudit, func(r *http.Request, fn func(json.RawMessage) error) error {
+	answer("GET "+pathAudit, func(r *http.Request, fn func(json.RawMessage) error) error {
 		grace, err := strconv.ParseInt(r.FormValue(parameterGrace), 10, 64)
 		if err != nil || grace < 0 || grace > math.MaxInt64/int64(time.Millisecond) {
 			return fmt.Errorf("%s=%.30q is no number of milliseconds; write one from 0 on", parameterGrace, r.FormValue(parameterGrace))
 		}
 		return q.Audit(r.Context(), time.Duration(grace)*time.Millisecond, fn)
 	})
-	answer(pathUndelivered, func(r *http.Request, fn func(json.RawMessage) error) error {
+	answer("GET "+pathUndelivered, func(r *http.Request, fn func(json.RawMessage) error) error {
 		return q.Undelivered(r.Context(), fn)
+	})
+	answer("GET "+pathEvents, func(r *http.Request, fn func(json.RawMessage) error) error {
+		return q.Events(r.Context(), r.FormValue(parameterPlugin), r.FormValue(parameterMailbox), fn)
+	})
+	answer("POST "+pathDrop, func(r *http.Request, fn func(json.RawMessage) error) error {
+		return q.Drop(r.Context(), r.FormValue(parameterPlugin), fn)
 	})
 	return mux
 }

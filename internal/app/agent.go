@@ -5,16 +5,19 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/lda"
+	"github.com/ceralacca/ceralacca/plugins"
 )
 
 // Agent runs the delivery point until ctx ends; then it finishes what is in hand.
@@ -25,14 +28,24 @@ func Agent(ctx context.Context, path string, d Deps) error {
 	}
 	w := &agentWorld{deps: d, metrics: metrics.New()}
 	w.parts.Store(p)
-	if err := w.open(p.config); err != nil {
+	if err := w.open(ctx, p.config); err != nil {
 		return err
 	}
 	defer w.close()
+	w.plugins = newPlugHost(d, w.metrics, p.config.Agent.AdminSocket, plugins.KindConservation, plugins.KindNotification)
+	defer w.plugins.close()
+	set, err := w.plugins.prepare(ctx, p)
+	if err != nil {
+		return err
+	}
+	w.plugins.swap(set)
 	agent, err := lda.New(w.options())
 	if err != nil {
 		return err
 	}
+	w.events = newEventing(context.WithoutCancel(ctx), w.queue)
+	defer w.events.close() // what the last transactions recorded is known by then
+	w.events.swap(set)
 	watching := newWatcher(ctx, d)
 	watching.start(p)
 	defer watching.stop()
@@ -41,14 +54,29 @@ func Agent(ctx context.Context, path string, d Deps) error {
 		if err != nil {
 			return err
 		}
-		if err := agent.Reload(fresh.config, fresh.key, fresh.mailboxes); err != nil {
+		if err := w.reload(ctx, agent, fresh); err != nil {
 			return err
 		}
-		w.parts.Store(fresh)
 		watching.start(fresh)
 		return nil
 	})
 	return w.serve(ctx, agent)
+}
+
+// reload starts what is new, before what is old ends.
+func (w *agentWorld) reload(ctx context.Context, agent *lda.Agent, fresh *parts) error {
+	set, err := w.plugins.prepare(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	if err := agent.Reload(fresh.config, fresh.key, fresh.mailboxes); err != nil {
+		w.plugins.drop(set)
+		return err
+	}
+	w.parts.Store(fresh)
+	w.events.swap(set)
+	w.plugins.swap(set)
+	return nil
 }
 
 // agentWorld is what the agent has open.
@@ -58,10 +86,13 @@ type agentWorld struct {
 	parts   atomic.Pointer[parts]
 	store   store.Store
 	syncer  *fsx.Syncer
+	queue   *events.Queue
+	plugins *plugHost
+	events  *eventing
 }
 
-// open opens the store, whose only opener the agent is, and the file systems of the queues.
-func (w *agentWorld) open(c *config.Config) error {
+// open opens the store, whose only opener the agent is, the events in it, and the file systems of the queues.
+func (w *agentWorld) open(ctx context.Context, c *config.Config) error {
 	if err := fsx.Folder(c.Agent.State, 0o700); err != nil {
 		return err
 	}
@@ -76,9 +107,14 @@ func (w *agentWorld) open(c *config.Config) error {
 	w.store, err = store.Open(StoreFile(c), store.OnCommit(func(updates int) {
 		w.metrics.Count(metrics.Commits, "all")
 		w.metrics.Add(metrics.Updates, "all", updates)
+		w.queue.Committed()
 	}))
 	if err != nil {
 		return errors.Join(err, w.syncer.Close())
+	}
+	w.queue, err = events.Open(ctx, w.store, filepath.Join(c.Agent.State, "events"), w.deps.Clock, w.deps.Log)
+	if err != nil {
+		return errors.Join(err, w.store.Close(), w.syncer.Close())
 	}
 	return nil
 }
@@ -95,7 +131,7 @@ func (w *agentWorld) options() lda.Options {
 		Config: p.config, Key: p.key, HMAC: p.hmac, Mailboxes: p.mailboxes,
 		Directory: func() lda.Directory { return w.parts.Load().directory.Current() },
 		Store:     w.store, Register: effect.New(w.store, d.Clock, d.Probe), Syncer: w.syncer,
-		Clock: d.Clock, Log: d.Log, Metrics: w.metrics, Spool: spool(),
+		Clock: d.Clock, Log: d.Log, Metrics: w.metrics, Events: w.queue, Spool: spool(),
 	}
 }
 
@@ -122,7 +158,7 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	doors := []func() error{
 		func() error { return agent.Serve(ctx) },
 		func() error {
-			return admin.Serve(ctx, questions, newRecords(w.store, w.deps.Clock, w.configuration), w.deps.Log)
+			return admin.Serve(ctx, questions, newRecords(w.store, w.queue, w.deps.Clock, w.configuration), w.deps.Log)
 		},
 	}
 	if c.Agent.Metrics != "" {

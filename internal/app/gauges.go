@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
@@ -47,12 +48,16 @@ func measureParts(m *metrics.Metrics, p *parts, now time.Time) {
 
 func (w *agentWorld) measureStore(ctx context.Context) error {
 	due, unfinished := 0, 0
+	var backlogs map[string]events.Backlog
 	err := w.store.View(ctx, func(tx store.Tx) error {
 		list, err := effect.FindUnfinished(tx, w.deps.Clock.Now().Add(-settling))
 		if err != nil {
 			return err
 		}
 		unfinished = len(list)
+		if backlogs, err = events.Backlogs(tx); err != nil {
+			return err
+		}
 		return tracking.Undelivered(tx, func(tracking.Due) error {
 			due++
 			return nil
@@ -63,6 +68,7 @@ func (w *agentWorld) measureStore(ctx context.Context) error {
 	}
 	w.metrics.Set(metrics.Due, float64(due))
 	w.metrics.Set(metrics.Unfinished, float64(unfinished))
+	w.measureEvents(backlogs)
 	return nil
 }
 

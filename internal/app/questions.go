@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/quarantine"
 	"github.com/ceralacca/ceralacca/internal/store"
@@ -26,6 +28,7 @@ func StoreFile(c *config.Config) string { return filepath.Join(c.Agent.State, "c
 // records answers questions from a store, of the running agent or opened by a command.
 type records struct {
 	store      store.Store
+	queue      *events.Queue // nil: nothing can be dropped
 	clock      clock.Clock
 	ours       func(domain string) bool
 	quarantine func() *quarantine.Store
@@ -34,9 +37,9 @@ type records struct {
 var _ admin.Questions = (*records)(nil)
 
 // newRecords asks for the configuration at each question: a reload may change our domains.
-func newRecords(s store.Store, c clock.Clock, conf func() *config.Config) *records {
+func newRecords(s store.Store, q *events.Queue, c clock.Clock, conf func() *config.Config) *records {
 	return &records{
-		store: s, clock: c,
+		store: s, queue: q, clock: c,
 		ours:       func(domain string) bool { return slices.Contains(conf().Provider.Domains, strings.ToLower(domain)) },
 		quarantine: func() *quarantine.Store { return quarantine.In(conf().Agent.State) },
 	}
@@ -130,6 +133,42 @@ func (r *records) Undelivered(ctx context.Context, fn func(json.RawMessage) erro
 	return handOn(lines, err, fn)
 }
 
+// Events implements admin.Questions, in pages as Log does.
+func (r *records) Events(ctx context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
+	for from, full := uint64(0), true; full; {
+		var lines []json.RawMessage
+		err := r.store.View(ctx, func(tx store.Tx) error {
+			full = false
+			return events.List(tx, from, events.Filter{Plugin: plugin, Mailbox: mailbox}, func(number uint64, w events.Waiting) error {
+				if len(lines) == pageSize {
+					from, full = number, true
+					return errFull
+				}
+				return appendLine(&lines, w)
+			})
+		})
+		if errors.Is(err, errFull) {
+			err = nil
+		}
+		if err := handOn(lines, err, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Drop implements admin.Questions.
+func (r *records) Drop(ctx context.Context, plugin string, fn func(json.RawMessage) error) error {
+	if r.queue == nil {
+		return errors.New("events are dropped by the agent: start it first")
+	}
+	n, err := r.queue.Drop(ctx, plugin)
+	if err != nil {
+		return err
+	}
+	return fn(json.RawMessage(strconv.Itoa(n)))
+}
+
 func appendLine(lines *[]json.RawMessage, v any) error {
 	line, err := json.Marshal(v)
 	*lines = append(*lines, line)
@@ -163,5 +202,5 @@ func Ask(ctx context.Context, c *config.Config) (q admin.Questions, closeIt func
 	if err != nil {
 		return nil, nil, err
 	}
-	return newRecords(s, clock.System{}, func() *config.Config { return c }), func() { _ = s.Close() }, nil
+	return newRecords(s, nil, clock.System{}, func() *config.Config { return c }), func() { _ = s.Close() }, nil
 }

@@ -33,7 +33,7 @@ func testRecords(t *testing.T) *records {
 	t.Cleanup(func() { _ = s.Close() })
 	c := &config.Config{}
 	c.Provider.Domains = []string{"alfa.example"}
-	return newRecords(s, clock.System{}, func() *config.Config { return c })
+	return newRecords(s, nil, clock.System{}, func() *config.Config { return c })
 }
 
 // Questions about a log longer than a page get every record, once and in order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -109,6 +110,9 @@ func (q *Queue) Drop(ctx context.Context, subscriber string) (int, error) {
 		n, err := q.drop(ctx, subscriber, !subscribed)
 		total += n
 		if err != nil || n == 0 {
+			if total > 0 {
+				q.log.Warn("events were dropped, for good", slog.String("plugin", subscriber), slog.Int("events", total))
+			}
 			return total, err
 		}
 	}

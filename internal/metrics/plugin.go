@@ -15,6 +15,9 @@ type plugins struct {
 	up       *prometheus.GaugeVec
 	healthy  *prometheus.GaugeVec
 	measures *prometheus.GaugeVec
+	waiting  *prometheus.GaugeVec
+	refused  *prometheus.GaugeVec
+	oldest   *prometheus.GaugeVec
 }
 
 func newPlugins(registry *prometheus.Registry) plugins {
@@ -32,8 +35,14 @@ func newPlugins(registry *prometheus.Registry) plugins {
 			Help: "1 while the plug-in says that it is well."}, []string{"plugin"}),
 		measures: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ceralacca_plugin_measure",
 			Help: "What a plug-in measures of itself."}, []string{"plugin", "measure"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ceralacca_plugin_events_waiting",
+			Help: "Events that a plug-in has not taken."}, []string{"plugin"}),
+		refused: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ceralacca_plugin_events_refused",
+			Help: "Events that a plug-in has refused for good, and that are kept."}, []string{"plugin"}),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ceralacca_plugin_events_oldest_seconds",
+			Help: "Age of the oldest event that waits for a plug-in."}, []string{"plugin"}),
 	}
-	registry.MustRegister(p.calls, p.seconds, p.restarts, p.up, p.healthy, p.measures)
+	registry.MustRegister(p.calls, p.seconds, p.restarts, p.up, p.healthy, p.measures, p.waiting, p.refused, p.oldest)
 	return p
 }
 
@@ -72,6 +81,16 @@ func (m *Metrics) PluginMeasure(plugin, measure string, value float64) {
 	if m != nil {
 		m.plugins.measures.WithLabelValues(plugin, measure).Set(value)
 	}
+}
+
+// PluginEvents says how many events wait for a plug-in, how many it has refused, and how old the oldest that waits is.
+func (m *Metrics) PluginEvents(plugin string, waiting, refused int, oldest time.Duration) {
+	if m == nil {
+		return
+	}
+	m.plugins.waiting.WithLabelValues(plugin).Set(float64(waiting))
+	m.plugins.refused.WithLabelValues(plugin).Set(float64(refused))
+	m.plugins.oldest.WithLabelValues(plugin).Set(oldest.Seconds())
 }
 
 func number(yes bool) float64 {

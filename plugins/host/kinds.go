@@ -60,7 +60,7 @@ func (i *Instance) Deposit(ctx context.Context, b plugins.Bundle, c Content) (pl
 		return plugins.Effect{}, err
 	}
 	header := &contractv2.DepositHeader{IdempotencyKey: b.Key, Mailbox: b.Mailbox, Size: b.Size, Sha256: b.SHA256,
-		MediaType: b.MediaType, Time: b.Time}
+		MediaType: b.MediaType, Time: b.Time, Event: b.Event}
 	if i.meta {
 		header.Metadata = metadata(c.Metadata)
 	}

@@ -102,6 +102,14 @@ func (s *Supervisor) Current() *Instance {
 	return s.current
 }
 
+// Changed returns a channel that is closed when a process begins, ends or does not start. Whoever waits asks for it anew
+// each time.
+func (s *Supervisor) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
 func (s *Supervisor) set(i *Instance) {
 	s.mu.Lock()
 	if i != nil && s.served {

@@ -231,7 +231,8 @@ type DepositHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the deposit for ever; at most 128 bytes of printable ASCII.
 	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// The mailbox it belongs to.
+	// The mailbox it belongs to, in lower case and without the detail of a subaddress. The content is what was handed over to
+	// it, byte for byte, or, for "submitted", what went out.
 	Mailbox string `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
 	// Octets of the whole content. A deposit that differs must not be kept.
 	Size int64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
@@ -239,10 +240,14 @@ type DepositHeader struct {
 	Sha256 []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The media type, "message/rfc822" for a message as it was delivered.
 	MediaType string `protobuf:"bytes,5,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
-	// When the event happened, in seconds since 1970.
+	// When the event happened, in seconds since 1970. For "submitted", "accepted" and the receipts it is the instant that
+	// they certify.
 	Time int64 `protobuf:"varint,6,opt,name=time,proto3" json:"time,omitempty"`
 	// Only for plug-ins that need it.
-	Metadata      *Metadata `protobuf:"bytes,7,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *Metadata `protobuf:"bytes,7,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// What happened, one of the words of NotifyRequest.event: a message that came in and the receipts for one that went out
+	// are filed apart.
+	Event         string `protobuf:"bytes,8,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +329,13 @@ func (x *DepositHeader) GetMetadata() *Metadata {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *DepositHeader) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
 }
 
 type DepositResponse struct {
@@ -814,7 +826,7 @@ const file_contract_v2_conservation_proto_rawDesc = "" +
 	"\x0eDepositRequest\x12<\n" +
 	"\x06header\x18\x01 \x01(\v2\".ceralacca.plugin.v2.DepositHeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
-	"\x04part\"\xec\x01\n" +
+	"\x04part\"\x82\x02\n" +
 	"\rDepositHeader\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x18\n" +
 	"\amailbox\x18\x02 \x01(\tR\amailbox\x12\x12\n" +
@@ -823,7 +835,8 @@ const file_contract_v2_conservation_proto_rawDesc = "" +
 	"\n" +
 	"media_type\x18\x05 \x01(\tR\tmediaType\x12\x12\n" +
 	"\x04time\x18\x06 \x01(\x03R\x04time\x129\n" +
-	"\bmetadata\x18\a \x01(\v2\x1d.ceralacca.plugin.v2.MetadataR\bmetadata\"\x7f\n" +
+	"\bmetadata\x18\a \x01(\v2\x1d.ceralacca.plugin.v2.MetadataR\bmetadata\x12\x14\n" +
+	"\x05event\x18\b \x01(\tR\x05event\"\x7f\n" +
 	"\x0fDepositResponse\x126\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1c.ceralacca.plugin.v2.OutcomeR\aoutcome\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12\x16\n" +

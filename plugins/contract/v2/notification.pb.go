@@ -30,16 +30,19 @@ type NotifyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the notification for ever; at most 128 bytes of printable ASCII.
 	IdempotencyKey string `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// Whom to tell.
+	// Whom to tell: the mailbox, in lower case and without the detail of a subaddress.
 	Mailbox string `protobuf:"bytes,2,opt,name=mailbox,proto3" json:"mailbox,omitempty"`
-	// What happened. To a mailbox that has sent: "submitted", "accepted", "non-acceptance", "delivery", "non-delivery",
-	// "notice"; to one that has received: "delivered", "anomaly". Others may come: what is not known is DONE, or REFUSED.
+	// What happened. To a mailbox that has sent: "submitted", its message is on its way in a transport envelope; "accepted", the
+	// acceptance receipt was issued; "non-acceptance", it was refused, for its form or a virus; "delivery" and "non-delivery", a
+	// receipt or a notice came; "notice", one of another kind. To one that has received: "delivered", a certified message lies
+	// in it; "anomaly", something else, in an anomaly envelope. Others may come: what is not known is DONE.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// When it happened, in seconds since 1970.
 	Time int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Only for plug-ins that need it.
 	Metadata *Metadata `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// The header section of the message, with CRLF, at most 64 KiB; only for plug-ins that need "headers".
+	// The header section of the message, with CRLF; only for plug-ins that need "headers". Of one that is longer than 64 KiB,
+	// the whole fields that stand in its first 64 KiB.
 	Headers       []byte `protobuf:"bytes,6,opt,name=headers,proto3" json:"headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

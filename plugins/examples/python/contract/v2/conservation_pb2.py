@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from contract.v2 import plugin_pb2 as contract_dot_v2_dot_plugin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ontract/v2/conservation.proto\x12\x13\x63\x65ralacca.plugin.v2\x1a\x18\x63ontract/v2/plugin.proto\"_\n\x0e\x44\x65positRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".ceralacca.plugin.v2.DepositHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xaa\x01\n\rDepositHeader\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07mailbox\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\x03\x12/\n\x08metadata\x18\x07 \x01(\x0b\x32\x1d.ceralacca.plugin.v2.Metadata\"c\n\x0f\x44\x65positResponse\x12-\n\x07outcome\x18\x01 \x01(\x0e\x32\x1c.ceralacca.plugin.v2.Outcome\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"(\n\rStatusRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"e\n\x0eStatusResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.ceralacca.plugin.v2.DepositState\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x1f\n\x0cUsageRequest\x12\x0f\n\x07mailbox\x18\x01 \x01(\t\"B\n\rUsageResponse\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\x12\r\n\x05items\x18\x02 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x03 \x01(\x03\")\n\x0e\x45xhibitRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"`\n\x0f\x45xhibitResponse\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".ceralacca.plugin.v2.ExhibitHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"P\n\rExhibitHeader\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x12\n\nmedia_type\x18\x04 \x01(\t*\\\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x11\n\rOUTCOME_LATER\x10\x03*\x96\x01\n\x0c\x44\x65positState\x12\x1d\n\x19\x44\x45POSIT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45POSIT_STATE_UNKNOWN\x10\x01\x12\x19\n\x15\x44\x45POSIT_STATE_PENDING\x10\x02\x12\x16\n\x12\x44\x45POSIT_STATE_KEPT\x10\x03\x12\x19\n\x15\x44\x45POSIT_STATE_REFUSED\x10\x04\x32\xe1\x02\n\x0c\x43onservation\x12V\n\x07\x44\x65posit\x12#.ceralacca.plugin.v2.DepositRequest\x1a$.ceralacca.plugin.v2.DepositResponse(\x01\x12Q\n\x06Status\x12\".ceralacca.plugin.v2.StatusRequest\x1a#.ceralacca.plugin.v2.StatusResponse\x12N\n\x05Usage\x12!.ceralacca.plugin.v2.UsageRequest\x1a\".ceralacca.plugin.v2.UsageResponse\x12V\n\x07\x45xhibit\x12#.ceralacca.plugin.v2.ExhibitRequest\x1a$.ceralacca.plugin.v2.ExhibitResponse0\x01\x42?Z=github.com/ceralacca/ceralacca/plugins/contract/v2;contractv2b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63ontract/v2/conservation.proto\x12\x13\x63\x65ralacca.plugin.v2\x1a\x18\x63ontract/v2/plugin.proto\"_\n\x0e\x44\x65positRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".ceralacca.plugin.v2.DepositHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xb9\x01\n\rDepositHeader\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07mailbox\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0c\n\x04time\x18\x06 \x01(\x03\x12/\n\x08metadata\x18\x07 \x01(\x0b\x32\x1d.ceralacca.plugin.v2.Metadata\x12\r\n\x05\x65vent\x18\x08 \x01(\t\"c\n\x0f\x44\x65positResponse\x12-\n\x07outcome\x18\x01 \x01(\x0e\x32\x1c.ceralacca.plugin.v2.Outcome\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"(\n\rStatusRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"e\n\x0eStatusResponse\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.ceralacca.plugin.v2.DepositState\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x1f\n\x0cUsageRequest\x12\x0f\n\x07mailbox\x18\x01 \x01(\t\"B\n\rUsageResponse\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\x12\r\n\x05items\x18\x02 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x03 \x01(\x03\")\n\x0e\x45xhibitRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"`\n\x0f\x45xhibitResponse\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".ceralacca.plugin.v2.ExhibitHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"P\n\rExhibitHeader\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x12\n\nmedia_type\x18\x04 \x01(\t*\\\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n\x0cOUTCOME_DONE\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x11\n\rOUTCOME_LATER\x10\x03*\x96\x01\n\x0c\x44\x65positState\x12\x1d\n\x19\x44\x45POSIT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45POSIT_STATE_UNKNOWN\x10\x01\x12\x19\n\x15\x44\x45POSIT_STATE_PENDING\x10\x02\x12\x16\n\x12\x44\x45POSIT_STATE_KEPT\x10\x03\x12\x19\n\x15\x44\x45POSIT_STATE_REFUSED\x10\x04\x32\xe1\x02\n\x0c\x43onservation\x12V\n\x07\x44\x65posit\x12#.ceralacca.plugin.v2.DepositRequest\x1a$.ceralacca.plugin.v2.DepositResponse(\x01\x12Q\n\x06Status\x12\".ceralacca.plugin.v2.StatusRequest\x1a#.ceralacca.plugin.v2.StatusResponse\x12N\n\x05Usage\x12!.ceralacca.plugin.v2.UsageRequest\x1a\".ceralacca.plugin.v2.UsageResponse\x12V\n\x07\x45xhibit\x12#.ceralacca.plugin.v2.ExhibitRequest\x1a$.ceralacca.plugin.v2.ExhibitResponse0\x01\x42?Z=github.com/ceralacca/ceralacca/plugins/contract/v2;contractv2b\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'contract.v2.conservation_pb2', globals())
@@ -22,30 +22,30 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   DESCRIPTOR._serialized_options = b'Z=github.com/ceralacca/ceralacca/plugins/contract/v2;contractv2'
-  _OUTCOME._serialized_start=921
-  _OUTCOME._serialized_end=1013
-  _DEPOSITSTATE._serialized_start=1016
-  _DEPOSITSTATE._serialized_end=1166
+  _OUTCOME._serialized_start=936
+  _OUTCOME._serialized_end=1028
+  _DEPOSITSTATE._serialized_start=1031
+  _DEPOSITSTATE._serialized_end=1181
   _DEPOSITREQUEST._serialized_start=81
   _DEPOSITREQUEST._serialized_end=176
   _DEPOSITHEADER._serialized_start=179
-  _DEPOSITHEADER._serialized_end=349
-  _DEPOSITRESPONSE._serialized_start=351
-  _DEPOSITRESPONSE._serialized_end=450
-  _STATUSREQUEST._serialized_start=452
-  _STATUSREQUEST._serialized_end=492
-  _STATUSRESPONSE._serialized_start=494
-  _STATUSRESPONSE._serialized_end=595
-  _USAGEREQUEST._serialized_start=597
-  _USAGEREQUEST._serialized_end=628
-  _USAGERESPONSE._serialized_start=630
-  _USAGERESPONSE._serialized_end=696
-  _EXHIBITREQUEST._serialized_start=698
-  _EXHIBITREQUEST._serialized_end=739
-  _EXHIBITRESPONSE._serialized_start=741
-  _EXHIBITRESPONSE._serialized_end=837
-  _EXHIBITHEADER._serialized_start=839
-  _EXHIBITHEADER._serialized_end=919
-  _CONSERVATION._serialized_start=1169
-  _CONSERVATION._serialized_end=1522
+  _DEPOSITHEADER._serialized_end=364
+  _DEPOSITRESPONSE._serialized_start=366
+  _DEPOSITRESPONSE._serialized_end=465
+  _STATUSREQUEST._serialized_start=467
+  _STATUSREQUEST._serialized_end=507
+  _STATUSRESPONSE._serialized_start=509
+  _STATUSRESPONSE._serialized_end=610
+  _USAGEREQUEST._serialized_start=612
+  _USAGEREQUEST._serialized_end=643
+  _USAGERESPONSE._serialized_start=645
+  _USAGERESPONSE._serialized_end=711
+  _EXHIBITREQUEST._serialized_start=713
+  _EXHIBITREQUEST._serialized_end=754
+  _EXHIBITRESPONSE._serialized_start=756
+  _EXHIBITRESPONSE._serialized_end=852
+  _EXHIBITHEADER._serialized_start=854
+  _EXHIBITHEADER._serialized_end=934
+  _CONSERVATION._serialized_start=1184
+  _CONSERVATION._serialized_end=1537
 # @@protoc_insertion_point(module_scope)
