@@ -115,15 +115,15 @@ func (m *member) measure(ctx context.Context, size int64) {
 }
 
 // state is a copy of what we know.
-func (m *member) state() (fault, size error, seen release) {
+func (m *member) state() (seen release, fault, size error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.fault, m.size, m.seen
+	return m.seen, m.fault, m.size
 }
 
 // usable says whether the last that we heard of it was good.
 func (m *member) usable() bool {
-	fault, _, _ := m.state()
+	_, fault, _ := m.state()
 	return fault == nil
 }
 

@@ -159,7 +159,7 @@ func (s *scanner) Health() plugins.Health {
 	var wrong, lost []string
 	usable, oldest := 0, time.Duration(-1)
 	for _, m := range s.members {
-		fault, size, seen := m.state()
+		seen, fault, size := m.state()
 		switch {
 		case fault == nil:
 			usable++
