@@ -1,6 +1,7 @@
 // Command demo shows the main job: it starts a fresh lab, sends one certified message with an attachment to several
 // kinds of recipient, waits for everything that must happen and shows it, with what OpenSSL and ceralacca verify say.
-// It leaves the messages it saved, and nothing else.
+// Then it sends a virus, which is refused, and an
+// encrypted archive, which passes with a warning. It leaves the messages it saved, and nothing else.
 package main
 
 import (
@@ -64,7 +65,11 @@ func run(ctx context.Context, bin, folder string) error {
 	if err != nil {
 		return err
 	}
-	if !good {
+	held, err := s.viruses(ctx)
+	if err != nil {
+		return err
+	}
+	if !good || !held {
 		return fmt.Errorf("a message does not hold; see above")
 	}
 	fmt.Printf("\nEvery message is there, once, and holds. It took %.0f s. The messages are in %s, the logs in %s.\n",

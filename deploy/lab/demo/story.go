@@ -64,21 +64,31 @@ func (s *story) send() error {
 	fmt.Fprintf(s.out, "\n%s (certified, alfa) writes, with an attachment, to\n", from)
 	fmt.Fprintf(s.out, "  To: %s (certified, beta)\n      %s (certified, alfa itself)\n      %s (ordinary)\n  Cc: %s (certified, beta)\n",
 		to[0], to[1], to[2], cc[0])
-	mail := client.Mail{From: from, To: append(slices.Clone(to), cc...), Data: bytes.NewReader(s.original(from, to, cc))}
+	pdf := attachment{"disdetta.pdf", "application/pdf", []byte("%PDF-1.4\n% a very short document\n%%EOF\n")}
+	mail := client.Mail{From: from, To: append(slices.Clone(to), cc...), Data: bytes.NewReader(s.original(from, to, cc, pdf))}
 	return s.env.Submit("ALFA", alfa[0], mail)
 }
 
-func (s *story) original(from string, to, cc []string) []byte {
+// attachment is the file in a message.
+type attachment struct {
+	name, kind string
+	data       []byte
+}
+
+func (s *story) original(from string, to, cc []string, file attachment) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nCc: %s\r\n", from, strings.Join(to, ",\r\n "), strings.Join(cc, ", "))
+	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\n", from, strings.Join(to, ",\r\n "))
+	if len(cc) > 0 {
+		fmt.Fprintf(&b, "Cc: %s\r\n", strings.Join(cc, ", "))
+	}
 	fmt.Fprintf(&b, "Subject: =?utf-8?Q?Disdetta_del_contratto_=E2=80=94_allegato?=\r\nDate: %s\r\nMessage-ID: %s\r\n",
 		time.Now().Format(time.RFC1123Z), s.ref)
-	b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"demo\"\r\n\r\n" +
-		"--demo\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" +
-		"In allegato la disdetta. Cordiali saluti.\r\n" +
-		"--demo\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n" +
-		"Content-Disposition: attachment; filename=\"disdetta.pdf\"\r\n\r\n")
-	text := base64.StdEncoding.EncodeToString([]byte("%PDF-1.4\n% a very short document\n%%EOF\n"))
+	fmt.Fprintf(&b, "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"demo\"\r\n\r\n"+
+		"--demo\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"+
+		"In allegato la disdetta. Cordiali saluti.\r\n"+
+		"--demo\r\nContent-Type: %s\r\nContent-Transfer-Encoding: base64\r\n"+
+		"Content-Disposition: attachment; filename=\"%s\"\r\n\r\n", file.kind, file.name)
+	text := base64.StdEncoding.EncodeToString(file.data)
 	b.WriteString(text + "\r\n--demo--\r\n")
 	return b.Bytes()
 }
