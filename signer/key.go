@@ -47,6 +47,58 @@ func NewKey(s crypto.Signer, chain []*x509.Certificate) (Key, error) {
 	return &signerKey{signer: s, chain: chain}, nil
 }
 
+// NewRemoteKey makes a Key of what another process holds: sign returns the RSA PKCS#1 v1.5 signature of a SHA-256 digest. The
+// certificates are as for [NewKey]. Each signature is held against the first of them: one that is wrong never leaves, it is
+// [ErrKey]. sign MUST be safe for concurrent use.
+func NewRemoteKey(sign func(ctx context.Context, digest []byte) ([]byte, error), chain []*x509.Certificate) (Key, error) {
+	public, err := publicKey(chain)
+	if err != nil {
+		return nil, err
+	}
+	return &remoteKey{sign: sign, public: public, chain: chain}, nil
+}
+
+type remoteKey struct {
+	sign   func(context.Context, []byte) ([]byte, error)
+	public *rsa.PublicKey
+	chain  []*x509.Certificate
+}
+
+var _ Key = (*remoteKey)(nil)
+
+// Certificates implements Key.
+func (k *remoteKey) Certificates() []*x509.Certificate { return k.chain }
+
+// Sign implements Key.
+func (k *remoteKey) Sign(ctx context.Context, digest []byte) ([]byte, error) {
+	if len(digest) != sha256.Size {
+		return nil, fmt.Errorf("%w: a digest of %d bytes", ErrKey, len(digest))
+	}
+	signature, err := k.sign(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := rsa.VerifyPKCS1v15(k.public, crypto.SHA256, digest, signature); err != nil {
+		return nil, fmt.Errorf("%w: the signature is not that of the certificate: %w", ErrKey, err)
+	}
+	return signature, nil
+}
+
+// publicKey is that of the first certificate, when we may sign with it.
+func publicKey(chain []*x509.Certificate) (*rsa.PublicKey, error) {
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("%w: there is no certificate", ErrKey)
+	}
+	public, ok := chain[0].PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is %T, not RSA", ErrKey, chain[0].PublicKey)
+	}
+	if bits := public.N.BitLen(); bits < minRSABits {
+		return nil, fmt.Errorf("%w: it has %d bits, fewer than %d", ErrKey, bits, minRSABits)
+	}
+	return public, nil
+}
+
 type signerKey struct {
 	signer crypto.Signer
 	chain  []*x509.Certificate

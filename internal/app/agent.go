@@ -22,39 +22,37 @@ import (
 
 // Agent runs the delivery point until ctx ends; then it finishes what is in hand.
 func Agent(ctx context.Context, path string, d Deps) error {
-	p, err := load(ctx, path, d, true, nil)
+	w := &agentWorld{deps: d, metrics: metrics.New()}
+	w.plugins = newPlugHost(d, w.metrics, func(c *config.Config) config.Endpoint { return c.Agent.AdminSocket },
+		plugins.KindConservation, plugins.KindNotification, plugins.KindKey)
+	from := loader{deps: d, plugins: w.plugins, keepDirectory: true}
+	p, err := from.load(ctx, path, nil)
 	if err != nil {
 		return err
 	}
-	w := &agentWorld{deps: d, metrics: metrics.New()}
+	defer w.plugins.close()
+	w.plugins.swap(p.set)
 	w.parts.Store(p)
 	if err := w.open(ctx, p.config); err != nil {
 		return err
 	}
 	defer w.close()
-	w.plugins = newPlugHost(d, w.metrics, p.config.Agent.AdminSocket, plugins.KindConservation, plugins.KindNotification)
-	defer w.plugins.close()
-	set, err := w.plugins.prepare(ctx, p)
-	if err != nil {
-		return err
-	}
-	w.plugins.swap(set)
 	agent, err := lda.New(w.options())
 	if err != nil {
 		return err
 	}
 	w.events = newEventing(context.WithoutCancel(ctx), w.queue)
 	defer w.events.close() // what the last transactions recorded is known by then
-	w.events.swap(set)
+	w.events.swap(p.set)
 	watching := newWatcher(ctx, d)
 	watching.start(p)
 	defer watching.stop()
 	go reloads(ctx, d, func() error {
-		fresh, err := load(ctx, path, d, true, w.parts.Load())
+		fresh, err := from.load(ctx, path, w.parts.Load())
 		if err != nil {
 			return err
 		}
-		if err := w.reload(ctx, agent, fresh); err != nil {
+		if err := w.reload(agent, fresh); err != nil {
 			return err
 		}
 		watching.start(fresh)
@@ -64,18 +62,14 @@ func Agent(ctx context.Context, path string, d Deps) error {
 }
 
 // reload starts what is new, before what is old ends.
-func (w *agentWorld) reload(ctx context.Context, agent *lda.Agent, fresh *parts) error {
-	set, err := w.plugins.prepare(ctx, fresh)
-	if err != nil {
-		return err
-	}
+func (w *agentWorld) reload(agent *lda.Agent, fresh *parts) error {
 	if err := agent.Reload(fresh.config, fresh.key, fresh.mailboxes); err != nil {
-		w.plugins.drop(set)
+		w.plugins.drop(fresh.set)
 		return err
 	}
 	w.parts.Store(fresh)
-	w.events.swap(set)
-	w.plugins.swap(set)
+	w.events.swap(fresh.set)
+	w.plugins.swap(fresh.set)
 	return nil
 }
 

@@ -47,8 +47,12 @@ func (l *contents) good(section, key string, err error, write string) bool {
 func (l *contents) signing(d Deps) {
 	c, p := l.config.Key, l.parts
 	const certificate = "the paths of our certificate and of its key, both in PEM"
-	own, err := l.ownCertificate()
-	usable := l.good("key", "cert", err, certificate) &&
+	var own *x509.Certificate
+	var err error
+	if c.Plugin == "" { // a plug-in is not asked: it may stand before a device
+		own, err = l.ownCertificate()
+	}
+	usable := c.Plugin == "" && l.good("key", "cert", err, certificate) &&
 		l.good("key", "cert", signer.CheckProfile(own, p.provider(), d.Clock.Now()), "the path of a certificate for [provider] name and address")
 	_, err = signer.ReadAuthorities(c.CA)
 	if !l.good("key", "ca", err, "the path of the certificates of the authorities, in PEM") {

@@ -25,6 +25,7 @@ type eventing struct {
 
 	mu      sync.Mutex
 	running []*delivering
+	closed  bool
 	alarmed map[string]time.Time // by plug-in, when its oldest event was last an alarm
 }
 
@@ -44,6 +45,9 @@ func newEventing(ctx context.Context, q *events.Queue) *eventing {
 func (e *eventing) swap(set *pluginSet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return // the next start tells them
+	}
 	told := append(set.of(plugins.KindConservation), set.of(plugins.KindNotification)...)
 	subscriptions := make([]events.Subscription, len(told))
 	for i, one := range told {
@@ -85,6 +89,7 @@ func (e *eventing) start(one hosted) *delivering {
 func (e *eventing) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.closed = true
 	for _, d := range e.running {
 		d.end()
 	}

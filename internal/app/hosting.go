@@ -32,8 +32,8 @@ func (s *pluginSet) of(kind plugins.Kind) []hosted {
 
 // plugHost starts the plug-ins of a daemon and swaps them when the configuration changes. It is safe for concurrent use.
 type plugHost struct {
-	kinds   []plugins.Kind // that the daemon uses
-	runDir  string
+	kinds   []plugins.Kind                       // that the daemon uses
+	socket  func(*config.Config) config.Endpoint // in whose folder they have theirs
 	metrics *metrics.Metrics
 	deps    Deps
 
@@ -42,8 +42,8 @@ type plugHost struct {
 	closed  bool
 }
 
-func newPlugHost(d Deps, m *metrics.Metrics, socket config.Endpoint, kinds ...plugins.Kind) *plugHost {
-	return &plugHost{kinds: kinds, runDir: filepath.Dir(socket.Address), metrics: m, deps: d, current: &pluginSet{}}
+func newPlugHost(d Deps, m *metrics.Metrics, socket func(*config.Config) config.Endpoint, kinds ...plugins.Kind) *plugHost {
+	return &plugHost{kinds: kinds, socket: socket, metrics: m, deps: d, current: &pluginSet{}}
 }
 
 // prepare starts what p wants and does not run yet. On an error nothing has changed; otherwise the set waits for
@@ -51,10 +51,11 @@ func newPlugHost(d Deps, m *metrics.Metrics, socket config.Endpoint, kinds ...pl
 func (h *plugHost) prepare(ctx context.Context, p *parts) (*pluginSet, error) {
 	set := &pluginSet{}
 	for _, section := range p.config.Plugins {
-		if !slices.Contains(h.kinds, p.described[section.Name].Kind) {
+		kind := p.described[section.Name].Kind
+		if !slices.Contains(h.kinds, kind) || kind == plugins.KindKey && section.Name != p.config.Key.Plugin {
 			continue
 		}
-		one, err := h.keepOrStart(ctx, section, p.described[section.Name].Kind)
+		one, err := h.keepOrStart(ctx, p, section)
 		if err != nil {
 			h.drop(set)
 			return nil, config.Faults{pluginFault(p.config, section, err)}
@@ -64,15 +65,16 @@ func (h *plugHost) prepare(ctx context.Context, p *parts) (*pluginSet, error) {
 	return set, nil
 }
 
-func (h *plugHost) keepOrStart(ctx context.Context, section config.Plugin, kind plugins.Kind) (hosted, error) {
+func (h *plugHost) keepOrStart(ctx context.Context, p *parts, section config.Plugin) (hosted, error) {
 	for _, running := range h.now().all {
 		if reflect.DeepEqual(running.section, section) {
 			return running, nil
 		}
 	}
 	s, err := host.New(ctx, host.Options{
-		Name: section.Name, Program: Program(section), Kind: kind, Config: section.Values,
-		Deadline: section.Deadline, Concurrency: section.Concurrency, RunDir: h.runDir, SpoolDir: spool(), HostVersion: version(),
+		Name: section.Name, Program: Program(section), Kind: p.described[section.Name].Kind, Config: section.Values,
+		Deadline: section.Deadline, Concurrency: section.Concurrency, RunDir: filepath.Dir(h.socket(p.config).Address),
+		SpoolDir: spool(), HostVersion: version(),
 		Clock: h.deps.Clock, Log: h.deps.Log, Metrics: h.metrics,
 	})
 	return hosted{section, s}, err

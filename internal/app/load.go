@@ -36,52 +36,85 @@ type parts struct {
 	directory *directory.Loader
 	mailboxes *mailbox.Mailboxes
 	described map[string]plugins.Description // by [plugins.NAME]
+	set       *pluginSet
 }
 
-// load reads the configuration and all that it names; what is configured and missing is an error. One of the daemons,
-// the agent, keeps the accepted versions of the directory. With running, the parts of a daemon that runs, what it cannot
-// change stays as it is there.
-func load(ctx context.Context, path string, d Deps, keepDirectory bool, running *parts) (*parts, error) {
+// loader loads the parts of one daemon.
+type loader struct {
+	deps    Deps
+	plugins *plugHost
+	// keepDirectory: the accepted versions of the directory are kept. One of the daemons does, the agent.
+	keepDirectory bool
+}
+
+// load reads the configuration and all that it names; what is configured and missing is an error. With running, the parts
+// of a daemon that runs, what it cannot change stays as it is there. The plug-ins of the parts run when it returns; on an
+// error none was started.
+func (l loader) load(ctx context.Context, path string, running *parts) (*parts, error) {
+	p, err := l.read(ctx, path, running)
+	if err != nil {
+		return nil, err
+	}
+	if p.set, err = l.plugins.prepare(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := l.rest(ctx, p, running); err != nil {
+		l.plugins.drop(p.set)
+		return nil, err
+	}
+	return p, nil
+}
+
+// read reads the configuration, and asks its plug-ins what they are.
+func (l loader) read(ctx context.Context, path string, running *parts) (*parts, error) {
 	conf, err := config.Load(path)
 	if err != nil {
 		return nil, err
 	}
 	if running != nil {
-		conf = keepFixed(conf, running, d.Log)
+		conf = keepFixed(conf, running, l.deps.Log)
 	}
 	if faults := conf.CheckFiles(config.Look); len(faults) > 0 {
 		return nil, faults
 	}
 	for _, w := range conf.Warnings() {
-		d.Log.Warn(w.String())
-	}
-	keep := ""
-	if keepDirectory {
-		keep = filepath.Join(conf.Agent.State, "directory")
+		l.deps.Log.Warn(w.String())
 	}
 	p := &parts{config: conf}
 	var faults config.Faults
 	if p.described, faults = describePlugins(ctx, conf); len(faults) > 0 {
 		return nil, faults
 	}
-	if err := p.loadKeys(d); err != nil {
-		return nil, err
+	return p, nil
+}
+
+// rest loads what the configuration names.
+func (l loader) rest(ctx context.Context, p *parts, running *parts) (err error) {
+	conf, keep := p.config, ""
+	if l.keepDirectory {
+		keep = filepath.Join(conf.Agent.State, "directory")
+	}
+	if p.key, err = l.key(ctx, p); err != nil {
+		return err
+	}
+	if err := p.loadTrust(l.deps); err != nil {
+		return err
 	}
 	if conf.Submission.SenderMap != "" {
 		if p.senders, err = config.LoadSenderMap(conf.Submission.SenderMap); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if p.directory, err = directory.Load(ctx, directoryOptions(conf, keep, d)); err != nil {
-		return nil, err
+	if p.directory, err = directory.Load(ctx, directoryOptions(conf, keep, l.deps)); err != nil {
+		return err
 	}
 	if p.mailboxes, err = newMailboxes(conf); err != nil {
-		return nil, err
+		return err
 	}
 	if running != nil {
-		p.keepProof(running, d.Log)
+		p.keepProof(running, l.deps.Log)
 	}
-	return p, p.checkSelf()
+	return p.checkSelf()
 }
 
 func directoryOptions(c *config.Config, keep string, d Deps) directory.Options {
@@ -156,15 +189,8 @@ func certificatePool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// loadKeys loads what signs and what is trusted, and checks that the certificate is ours and good today. [C003]
-func (p *parts) loadKeys(d Deps) error {
-	var err error
-	if p.key, err = signer.LoadKey(p.config.Key.Cert, p.config.Key.Key); err != nil {
-		return err
-	}
-	if err := signer.CheckProfile(p.key.Certificates()[0], p.provider(), d.Clock.Now()); err != nil {
-		return fmt.Errorf("%s: %w", p.config.Key.Cert, err)
-	}
+// loadTrust loads what is trusted, and checks that it vouches for our certificate today. [C003]
+func (p *parts) loadTrust(d Deps) (err error) {
 	if p.hmac, err = transaction.LoadKey(p.config.HMAC.Key); err != nil {
 		return err
 	}

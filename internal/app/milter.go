@@ -16,18 +16,16 @@ import (
 
 // Milter runs the access point and the incoming point until ctx ends; then it lets transactions in hand end.
 func Milter(ctx context.Context, path string, d Deps) error {
-	p, err := load(ctx, path, d, false, nil)
-	if err != nil {
-		return err
-	}
 	w := &milterWorld{deps: d, metrics: metrics.New()}
-	w.plugins = newPlugHost(d, w.metrics, p.config.Milter.SubmissionSocket, plugins.KindAntivirus)
-	defer w.plugins.close() // transactions in hand have ended
-	set, err := w.plugins.prepare(ctx, p)
+	w.plugins = newPlugHost(d, w.metrics, func(c *config.Config) config.Endpoint { return c.Milter.SubmissionSocket },
+		plugins.KindAntivirus, plugins.KindKey)
+	from := loader{deps: d, plugins: w.plugins}
+	p, err := from.load(ctx, path, nil)
 	if err != nil {
 		return err
 	}
-	w.plugins.swap(set)
+	defer w.plugins.close() // transactions in hand have ended
+	w.plugins.swap(p.set)
 	m, err := milter.New(w.options(p))
 	if err != nil {
 		return err
@@ -37,13 +35,15 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	defer watching.stop()
 	w.parts.Store(p)
 	go reloads(ctx, d, func() error {
-		fresh, err := load(ctx, path, d, false, w.parts.Load())
+		fresh, err := from.load(ctx, path, w.parts.Load())
 		if err != nil {
 			return err
 		}
-		if err := w.reload(ctx, m, fresh); err != nil {
+		if err := m.Reload(w.options(fresh)); err != nil {
+			w.plugins.drop(fresh.set)
 			return err
 		}
+		w.plugins.swap(fresh.set) // what is new runs before what is old ends
 		w.parts.Store(fresh)
 		watching.start(fresh)
 		return nil
@@ -57,20 +57,6 @@ type milterWorld struct {
 	metrics *metrics.Metrics
 	plugins *plugHost
 	parts   atomic.Pointer[parts]
-}
-
-// reload starts what is new, before what is old ends.
-func (w *milterWorld) reload(ctx context.Context, m *milter.Milter, fresh *parts) error {
-	set, err := w.plugins.prepare(ctx, fresh)
-	if err != nil {
-		return err
-	}
-	if err := m.Reload(w.options(fresh)); err != nil {
-		w.plugins.drop(set)
-		return err
-	}
-	w.plugins.swap(set)
-	return nil
 }
 
 func (w *milterWorld) options(p *parts) milter.Options {

@@ -36,9 +36,18 @@ func describePlugins(ctx context.Context, c *config.Config) (map[string]plugins.
 		}
 	}
 	if len(faults) == 0 {
-		faults = antivirusFaults(c, described)
+		faults = append(antivirusFaults(c, described), keyFaults(c, described)...)
 	}
 	return described, faults
+}
+
+// keyFaults: what signs must be there to sign.
+func keyFaults(c *config.Config, described map[string]plugins.Description) config.Faults {
+	if kind := described[c.Key.Plugin].Kind; c.Key.Plugin != "" && kind != plugins.KindKey {
+		return config.Faults{c.Fault("key", "plugin", "key.plugin: plugins."+c.Key.Plugin+" is of the kind "+string(kind),
+			"the name of a plug-in of the kind key")}
+	}
+	return nil
 }
 
 // antivirusFaults: whether there is an antivirus is said twice, so that none is lost by leaving something out. [C232]

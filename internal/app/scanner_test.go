@@ -43,7 +43,7 @@ func eicarHost(t *testing.T) (h *plugHost, section func(name, word string) confi
 		t.Fatal(err)
 	}
 	d := Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)}
-	h = newPlugHost(d, nil, config.Endpoint{Network: "unix", Address: filepath.Join(dir, "socket")}, plugins.KindAntivirus)
+	h = newPlugHost(d, nil, socketIn(dir), plugins.KindAntivirus)
 	t.Cleanup(h.close)
 	return h, func(name, word string) config.Plugin {
 		p := config.Plugin{Name: name, Path: path, SHA256: sum, Network: true, Deadline: 30 * time.Second, Concurrency: 4,
@@ -52,6 +52,12 @@ func eicarHost(t *testing.T) (h *plugHost, section func(name, word string) confi
 			p.User = "nobody"
 		}
 		return p
+	}
+}
+
+func socketIn(dir string) func(*config.Config) config.Endpoint {
+	return func(*config.Config) config.Endpoint {
+		return config.Endpoint{Network: "unix", Address: filepath.Join(dir, "socket")}
 	}
 }
 

@@ -37,10 +37,12 @@ type Provider struct {
 	InternalDomain string
 }
 
-// Key is the section [key]. Its fields are paths.
+// Key is the section [key]. Either Cert and Key are paths, or Plugin names a plug-in of the kind key; CA and CRL are paths.
 type Key struct {
-	Cert, Key, CA string
-	CRL           []string // at least one
+	Cert, Key string
+	Plugin    string
+	CA        string
+	CRL       []string // at least one
 }
 
 // Directory is the section [directory]. Exactly one of File and URL is not empty; ClientCert and ClientKey belong to

@@ -18,6 +18,8 @@ type key struct {
 	preset string // the default, a TOML value; empty when there is none
 	// optional keys may be left out although they have no default.
 	optional bool
+	// sampled says that the sample file writes an optional key: one of two that exclude each other.
+	sampled bool
 	// file says what the value is the path of, for [Config.CheckFiles].
 	file FileKind
 }
@@ -26,7 +28,7 @@ type key struct {
 func sections(c *Config) []section {
 	return []section{
 		{"provider", "Who we are. One address and one certificate for all domains.", providerKeys(&c.Provider)},
-		{"key", "What we sign with, and whom we believe. PEM files.", keyKeys(&c.Key)},
+		{"key", "What we sign with, and whom we believe. Files are PEM.", keyKeys(&c.Key)},
 		{"directory", "The list of all providers (IGPEC): a signed LDIF file. Write `file` or `url`.",
 			directoryKeys(&c.Directory)},
 		{"milter", "Where Postfix finds the milter. The folder of `submission_socket` also holds those of its plug-ins while they run.", milterKeys(&c.Milter)},
@@ -72,10 +74,13 @@ func providerKeys(p *Provider) []key {
 
 func keyKeys(k *Key) []key {
 	return []key{
-		{name: "cert", value: path(&k.Cert), sample: `"/etc/ceralacca/cert.pem"`, file: FilePublic,
-			doc: "Our certificate, then those between it and its authority."},
-		{name: "key", value: secretPath(&k.Key), sample: `"/etc/ceralacca/key.pem"`, file: FileSecret,
+		{name: "cert", value: path(&k.Cert), sample: `"/etc/ceralacca/cert.pem"`, file: FilePublic, optional: true, sampled: true,
+			doc: "Our certificate, then those between it and its authority. Write `cert` and `key`, or `plugin`."},
+		{name: "key", value: secretPath(&k.Key), sample: `"/etc/ceralacca/key.pem"`, file: FileSecret, optional: true, sampled: true,
 			doc: "Its private key, RSA."},
+		{name: "plugin", value: text(&k.Plugin), sample: `"hsm"`, optional: true,
+			doc: "The `NAME` of a `[plugins.NAME]` of the kind key, which signs and says with what certificate: a device. While it " +
+				"does not answer, nothing is certified (451)."},
 		{name: "ca", value: path(&k.CA), sample: `"/etc/ceralacca/ca.pem"`, file: FilePublic,
 			doc: "The authorities that certify providers."},
 		{name: "crl", value: paths(&k.CRL), sample: `["/etc/ceralacca/crl.pem"]`, file: FilePublic,
@@ -85,7 +90,7 @@ func keyKeys(k *Key) []key {
 
 func directoryKeys(d *Directory) []key {
 	return []key{
-		{name: "file", value: path(&d.File), sample: `"/etc/ceralacca/igpec.ldif.p7m"`, file: FilePublic, optional: true,
+		{name: "file", value: path(&d.File), sample: `"/etc/ceralacca/igpec.ldif.p7m"`, file: FilePublic, optional: true, sampled: true,
 			doc: "The directory on this host."},
 		{name: "url", value: httpsURL(&d.URL), sample: `"https://igpec.example/igpec.ldif.p7m"`, optional: true,
 			doc: "The directory where it is published."},

@@ -157,11 +157,11 @@ func (s section) keyNames() []string {
 	return names
 }
 
-// mandatory are the keys without which the section is wrong.
+// mandatory are the keys without which the section is wrong, those included that another may stand for.
 func (s section) mandatory() []string {
 	var names []string
 	for _, k := range s.keys {
-		if k.preset == "" && !k.optional {
+		if k.preset == "" && (!k.optional || k.sampled) {
 			names = append(names, k.name)
 		}
 	}

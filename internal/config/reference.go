@@ -49,7 +49,7 @@ func Sample() string {
 		fmt.Fprintf(&b, "\n%s[%s]\n", wrapped(s.doc), s.name)
 		for _, k := range s.keys {
 			b.WriteString(wrapped(k.doc))
-			if k.optional && k.name != "file" {
+			if k.optional && !k.sampled {
 				b.WriteString("#")
 			}
 			b.WriteString(k.example() + "\n")

@@ -9,6 +9,7 @@ import (
 func (r *reader) checkTogether(c *Config) {
 	r.checkDomains(&c.Provider)
 	r.checkSource()
+	r.checkKey(c)
 	r.checkLimits(&c.Limits)
 	r.checkSockets(c)
 	if m := c.Milter.Metrics; m != "" && m == c.Agent.Metrics && r.all("milter.metrics", "agent.metrics") {
@@ -32,6 +33,28 @@ func (r *reader) checkDomains(p *Provider) {
 	if r.all("provider.internal_domain") && slices.Contains(ours, p.InternalDomain) {
 		r.add("provider", "internal_domain", fmt.Sprintf("provider.internal_domain is %q, which has mail of its own",
 			p.InternalDomain), `internal_domain = "ceralacca.internal"`)
+	}
+}
+
+// checkKey: what signs is in two files, or behind a plug-in.
+func (r *reader) checkKey(c *Config) {
+	values, written := r.doc.values["key"].(map[string]any)
+	if !written {
+		return
+	}
+	plugin := values["plugin"] != nil
+	for _, k := range keyKeys(&Key{})[:2] { // cert and key
+		switch has := values[k.name] != nil; {
+		case plugin && has:
+			r.add("key", k.name, "key."+k.name+" and key.plugin are both written", "one of them")
+		case !plugin && !has:
+			r.add("key", k.name, "key."+k.name+" is missing", k.example())
+		}
+	}
+	known := func(p Plugin) bool { return p.Name == c.Key.Plugin }
+	if plugin && r.all("key.plugin") && !slices.ContainsFunc(c.Plugins, known) {
+		r.add("key", "plugin", fmt.Sprintf("key.plugin is %q, and there is no [plugins.%[1]s]", c.Key.Plugin),
+			"the name of a plug-in of the kind key")
 	}
 }
 

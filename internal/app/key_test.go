@@ -1,0 +1,143 @@
+package app
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ceralacca/ceralacca/deploy/lab/pki"
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/host"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// keyPlugin is a loader whose configuration signs with a plug-in, and the folder of that plug-in.
+func keyPlugin(t *testing.T, log *bytes.Buffer) (loader, *parts, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "key")
+	if out, err := exec.Command("go", "build", "-o", path, "../../test/plugins/obedient").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := host.Checksum(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := config.Plugin{Name: "hsm", Path: path, SHA256: sum, Network: true, Deadline: 2 * time.Second, Concurrency: 4,
+		Values: map[string]any{"folder": dir}}
+	if os.Geteuid() == 0 {
+		section.User = "nobody"
+	}
+	address, err := pec.ParseAddress("posta-certificata@alfa.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &config.Config{Plugins: []config.Plugin{section}, Key: config.Key{Plugin: "hsm"}}
+	c.Provider.Name, c.Provider.Address = "Alfa PEC", address
+	d := Deps{Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(log, nil))}
+	l := loader{deps: d, plugins: newPlugHost(d, nil, socketIn(dir), plugins.KindKey)}
+	t.Cleanup(l.plugins.close)
+	p := &parts{config: c, described: map[string]plugins.Description{"hsm": {Kind: plugins.KindKey}}}
+	if p.set, err = l.plugins.prepare(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	l.plugins.swap(p.set)
+	return l, p, dir
+}
+
+// hold gives the plug-in a key with a certificate for an address.
+func hold(t *testing.T, dir, address string) {
+	t.Helper()
+	ca, err := pki.NewAuthority("Test CA", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ca.Signing("Alfa PEC", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := pair.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(t, dir, "cert.pem", pair.CertPEM())
+	tell(t, dir, "key.pem", key)
+}
+
+func tell(t *testing.T, dir, file string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, file), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A key behind a plug-in signs; a signature that is not the certificate's never comes out, nor does anything from a plug-in
+// that is slow or dies: all of it is temporary, with an alarm.
+func TestKeyPlugin(t *testing.T) {
+	var log bytes.Buffer
+	l, p, dir := keyPlugin(t, &log)
+	hold(t, dir, "posta-certificata@alfa.example")
+	key, err := l.key(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("what is certified"))
+	signature, err := key.Sign(t.Context(), digest[:])
+	if err != nil || len(signature) != 256 && len(signature) != 512 {
+		t.Errorf("Sign: %d bytes, %v", len(signature), err)
+	}
+	for _, test := range []struct {
+		answer string
+		want   error
+	}{
+		{"wrong", signer.ErrKey}, {"later", host.ErrUnable}, {"hang", host.ErrSlow}, {"die", host.ErrDied},
+	} {
+		tell(t, dir, "answer", []byte(test.answer))
+		before := strings.Count(log.String(), "alarm=true")
+		signature, err := key.Sign(t.Context(), digest[:])
+		if !errors.Is(err, test.want) || signature != nil {
+			t.Errorf("%s: %x, %v; want %v", test.answer, signature, err, test.want)
+		}
+		if strings.Count(log.String(), "alarm=true") != before+1 {
+			t.Errorf("%s: no alarm", test.answer)
+		}
+	}
+	tell(t, dir, "answer", nil)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := key.Sign(t.Context(), digest[:]); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("it came back and does not sign: %v", err)
+		}
+	}
+}
+
+// Without a certificate that is good for us there is no start, and the sentence names the line.
+func TestKeyPluginOfSomebodyElse(t *testing.T) {
+	var log bytes.Buffer
+	l, p, dir := keyPlugin(t, &log)
+	if _, err := l.key(t.Context(), p); err == nil || !strings.Contains(err.Error(), "plugins.hsm") {
+		t.Errorf("no certificate: %v", err)
+	}
+	hold(t, dir, "posta-certificata@beta.example")
+	if _, err := l.key(t.Context(), p); err == nil || !strings.Contains(err.Error(), `its key "one"`) {
+		t.Errorf("the certificate of another: %v", err)
+	}
+}
