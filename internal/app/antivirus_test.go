@@ -149,9 +149,16 @@ func TestReloadSwapsTheAntivirus(t *testing.T) {
 	if gone(kept) || len(d.pids("kept")) != 1 || len(d.pids("new")) != 1 || gone(d.pids("new")[0]) {
 		t.Errorf("after the change of one section:\n%s", d.log)
 	}
-	w.Write(t, "ceralacca.toml", w.plain)
+	w.configure(w.section("kept", "other"), w.section("new", "z"))
 	d.reload <- syscall.SIGHUP
 	d.awaitLog("the configuration was read again", 3)
+	page := scrape("http://127.0.0.1:29927/metrics")
+	if strings.Count(page, "\nceralacca_plugin_up{") != 2 || strings.Count(page, "\nceralacca_plugin_up{plugin=\"kept\"} 1") != 1 {
+		t.Errorf("the numbers after a section went and another changed:\n%s", page)
+	}
+	w.Write(t, "ceralacca.toml", w.plain)
+	d.reload <- syscall.SIGHUP
+	d.awaitLog("the configuration was read again", 4)
 	d.await("the end of all", func() bool { return gone(kept) && gone(d.pids("new")[0]) })
 	if !strings.Contains(d.log.String(), "no message is checked for viruses") {
 		t.Errorf("the log does not warn that nobody looks for viruses:\n%s", d.log)

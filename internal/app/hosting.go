@@ -103,12 +103,19 @@ func (h *plugHost) close() {
 	h.stop(old, &pluginSet{})
 }
 
-// stop stops what is in a set and not in the other.
-func (*plugHost) stop(set, but *pluginSet) {
+// stop stops what is in a set and not in the other, and sets its numbers right: the two may have one by the same name.
+func (h *plugHost) stop(set, but *pluginSet) {
 	for _, one := range set.all {
 		shared := func(other hosted) bool { return other.supervisor == one.supervisor }
-		if !slices.ContainsFunc(but.all, shared) {
-			one.supervisor.Stop()
+		if slices.ContainsFunc(but.all, shared) {
+			continue
+		}
+		one.supervisor.Stop()
+		namesake := slices.IndexFunc(but.all, func(other hosted) bool { return other.section.Name == one.section.Name })
+		if namesake < 0 {
+			h.metrics.PluginGone(one.section.Name)
+		} else {
+			h.metrics.PluginUp(one.section.Name, but.all[namesake].supervisor.Current() != nil)
 		}
 	}
 }

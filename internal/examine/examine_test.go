@@ -16,6 +16,7 @@ import (
 	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/compose"
 )
 
 func certificates(p *pki.Pair) []*x509.Certificate { return []*x509.Certificate{p.Cert} }
@@ -87,6 +88,26 @@ func TestEveryKindHolds(t *testing.T) {
 	r := report(t, w.everything(), w.beta.message(t, pec.KindAnomaly))
 	if got := results(r); got != "ttttt--" || !r.OK || r.Kind != "errore" || *r.Provider != "Beta PEC" || r.Identifier != nil || r.Recipients != nil {
 		t.Errorf("an anomaly envelope: %s, %s", got, r.Text())
+	}
+}
+
+// An envelope whose text warns that part of the message is encrypted holds as any other.
+func TestEnvelopesThatWarnHold(t *testing.T) {
+	w := newWorld(t)
+	o, data := original(), w.alfa.data(t, pec.KindTransport)
+	o.Encrypted = true
+	transport, err := compose.TransportEnvelope(w.alfa.Provider, o, &data)
+	envelopes := map[string][]byte{"ttttttt": w.alfa.seal(t, transport, err, now)}
+	anomaly, err := compose.AnomalyEnvelope(w.beta.Provider, o, compose.Anomaly{Sender: address(t, sender),
+		Recipients: []pec.Address{address(t, recipient)}, Reason: "firma assente", Time: now, ID: identifier[:32]})
+	envelopes["ttttt--"] = w.beta.seal(t, anomaly, err, now)
+	for want, message := range envelopes {
+		if !bytes.Contains(message, []byte("una parte del messaggio")) {
+			t.Errorf("the envelope does not warn:\n%s", message)
+		}
+		if r := report(t, w.everything(), message); results(r) != want || !r.OK {
+			t.Errorf("%s, want %s: %s", results(r), want, r.Text())
+		}
 	}
 }
 

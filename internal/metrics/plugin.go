@@ -69,6 +69,20 @@ func (m *Metrics) PluginUp(plugin string, up bool) {
 	}
 }
 
+// PluginGone forgets the numbers of a plug-in that is configured no more, so that nobody is alarmed that it does not run.
+func (m *Metrics) PluginGone(plugin string) {
+	if m == nil {
+		return
+	}
+	gone := prometheus.Labels{"plugin": plugin}
+	m.plugins.calls.DeletePartialMatch(gone)
+	m.plugins.seconds.DeletePartialMatch(gone)
+	m.plugins.restarts.DeletePartialMatch(gone)
+	m.plugins.up.DeletePartialMatch(gone)
+	m.plugins.healthy.DeletePartialMatch(gone)
+	m.plugins.measures.DeletePartialMatch(gone)
+}
+
 // PluginHealthy says whether a plug-in calls itself well.
 func (m *Metrics) PluginHealthy(plugin string, healthy bool) {
 	if m != nil {
