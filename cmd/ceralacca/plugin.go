@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
-	"github.com/ceralacca/ceralacca/internal/app"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/check"
@@ -191,50 +189,6 @@ func describe(ctx context.Context, p host.Program) (d plugins.Description, err e
 		return d, err
 	}
 	return p.Describe(ctx)
-}
-
-type pluginListCommand struct {
-	Config string `default:"/etc/ceralacca/ceralacca.toml" help:"Configuration file."`
-}
-
-// Help implements kong's HelpProvider.
-func (pluginListCommand) Help() string {
-	return "Example:\n\n  ceralacca plugin list --config /etc/ceralacca/ceralacca.toml"
-}
-
-// Run prints a line for each plug-in, and what is wrong.
-func (c pluginListCommand) Run(ctx context.Context, s *streams) error {
-	conf, err := config.Load(c.Config)
-	if err != nil {
-		return usageError{err}
-	}
-	for _, p := range conf.Plugins {
-		d, err := app.Program(p).Describe(ctx)
-		if err != nil {
-			fmt.Fprintf(s.out, "%-16s %s\n", p.Name, "does not fit")
-			continue
-		}
-		fmt.Fprintf(s.out, "%-16s %-12s %s %s, needs %s\n", p.Name, d.Kind, d.Name, d.Version, needs(d))
-	}
-	faults := app.PluginFaults(ctx, conf)
-	for _, f := range faults {
-		fmt.Fprintln(s.out, f)
-	}
-	if len(faults) > 0 {
-		return errWrong
-	}
-	return nil
-}
-
-func needs(d plugins.Description) string {
-	if len(d.Needs) == 0 {
-		return "nothing"
-	}
-	words := make([]string, len(d.Needs))
-	for i, n := range d.Needs {
-		words[i] = string(n)
-	}
-	return strings.Join(words, ", ")
 }
 
 type pluginNewCommand struct {

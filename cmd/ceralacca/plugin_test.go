@@ -56,7 +56,7 @@ func TestAPluginsConfigurationIsCheckedByItsSchema(t *testing.T) {
 		code        int
 		says        string
 	}{
-		{sum, "word = \"secret\"", exitGood, "eicar            antivirus    eicar 1.0.0, needs content"},
+		{sum, "word = \"secret\"", exitGood, "eicar            antivirus    eicar 1.0.0, needs content; sha256 agrees; "},
 		{sum, "word = 3", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar.config: word does not fit", lines+6)},
 		{sum, "wurd = \"x\"", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar.config: wurd is not a key of this plug-in", lines+6)},
 		{strings.Repeat("0", 64), "", exitWrong, fmt.Sprintf("c.toml:%d:1: plugins.eicar: the plug-in's file is not to be trusted", lines+3)},

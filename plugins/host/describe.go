@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,10 +39,23 @@ func (p Program) Describe(ctx context.Context) (plugins.Description, error) {
 	if out.over {
 		return d, fmt.Errorf("%w: it describes itself in more than %d bytes", ErrDescription, maxDescribe)
 	}
-	if err := json.NewDecoder(bytes.NewReader(out.Bytes())).Decode(&d); err != nil {
+	d, err := understandDescription(out.Bytes())
+	if err != nil {
 		return d, fmt.Errorf("%w: what %s describe prints is not the JSON object of a description: %w", ErrDescription, p.Path, err)
 	}
 	return d, fits(d)
+}
+
+// understandDescription reads one JSON object and nothing else.
+func understandDescription(text []byte) (d plugins.Description, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if err = decoder.Decode(&d); err != nil {
+		return plugins.Description{}, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return plugins.Description{}, errors.New("something follows it")
+	}
+	return d, nil
 }
 
 // run runs describe to its end.

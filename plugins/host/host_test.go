@@ -84,6 +84,7 @@ func TestAPluginIsAlone(t *testing.T) {
 }
 
 func TestWhatDoesNotFitIsRefusedBeforeAnyMail(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, mode string
 		change     func(*host.Options)
@@ -136,6 +137,7 @@ func TestRootIsNoUserForAPlugin(t *testing.T) {
 }
 
 func TestTheChecksumIsReadAtEachStart(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	av := start(t, o)
 	if _, err := av.Scan(t.Context(), content("x")); err != nil {
@@ -163,6 +165,7 @@ func TestTheChecksumIsReadAtEachStart(t *testing.T) {
 }
 
 func TestAPluginThatDiesIsReplaced(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	av := start(t, o)
 	for round := range 3 {
@@ -198,6 +201,7 @@ func scrape(t *testing.T, o host.Options) string {
 }
 
 func TestACallHasADeadlineAndTheNextIsWell(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	o.Deadline = 300 * time.Millisecond
 	av := start(t, o)
@@ -219,6 +223,7 @@ func TestACallHasADeadlineAndTheNextIsWell(t *testing.T) {
 }
 
 func TestTheBreakerHoldsCallsBack(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	av := start(t, o)
 	for range 5 {
@@ -232,6 +237,7 @@ func TestTheBreakerHoldsCallsBack(t *testing.T) {
 }
 
 func TestPlacesAreLimited(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	o.Concurrency, o.Deadline = 1, 400*time.Millisecond
 	av := start(t, o)
@@ -246,7 +252,22 @@ func TestPlacesAreLimited(t *testing.T) {
 	wg.Wait()
 }
 
+func TestRunningFindsTheProcesses(t *testing.T) {
+	t.Parallel()
+	o := options(t, "good")
+	av := start(t, o)
+	pids, err := host.Running(o.Program.Path)
+	if diff := cmp.Diff([]int{av.Current().PID()}, pids); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	av.Stop()
+	if pids, err := host.Running(o.Program.Path); err != nil || pids != nil {
+		t.Errorf("stopped: %v, %v", pids, err)
+	}
+}
+
 func TestSixtyFourCallsAtOnce(t *testing.T) {
+	t.Parallel()
 	av := start(t, options(t, "good"))
 	var wg sync.WaitGroup
 	for range 64 {
@@ -284,8 +305,12 @@ func TestALargeMessageCostsNeitherSideItsSize(t *testing.T) {
 		t.Skip("the race detector takes memory of its own")
 	}
 	const size, most = 100 << 20, 24 << 20
-	for _, mode := range []string{"good", "files", "old"} {
-		av := start(t, options(t, mode))
+	for _, mode := range []string{"good", "files", "old", "python"} {
+		o := options(t, mode)
+		if mode == "python" {
+			o.Program.Path, o.Program.SHA256 = python(t, filepath.Dir(o.Program.Path)), ""
+		}
+		av := start(t, o)
 		if _, err := av.Scan(t.Context(), content(strings.Repeat("w", 1<<20))); err != nil {
 			t.Fatal(err)
 		}
@@ -304,6 +329,7 @@ func TestALargeMessageCostsNeitherSideItsSize(t *testing.T) {
 }
 
 func TestAPluginDiesWithItsHost(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	plug, hostOf := binary(t, dir, "plug-good"), binary(t, dir, "host-of")
 	run := filepath.Join(dir, "run")
@@ -339,6 +365,19 @@ func TestAPluginDiesWithItsHost(t *testing.T) {
 	}
 }
 
+// python puts the example in Python into a folder, and returns its path.
+func python(t *testing.T, dir string) string {
+	t.Helper()
+	if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
+		t.Skip("needs python3-grpcio, python3-protobuf and python3-cryptography: make deps")
+	}
+	path := filepath.Join(dir, "python", "eicar.py")
+	if err := errors.Join(os.CopyFS(filepath.Dir(path), os.DirFS("../examples/python")), os.Chmod(path, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // zombie says whether a process has ended and nobody has asked how.
 func zombie(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -347,6 +386,7 @@ func zombie(pid int) bool {
 }
 
 func TestHealthBecomesMetrics(t *testing.T) {
+	t.Parallel()
 	o := options(t, "good")
 	av := start(t, o)
 	h, err := av.Current().Health(t.Context())
@@ -396,6 +436,7 @@ func TestTheTableHasEveryKind(t *testing.T) {
 
 // Killed again and again in the middle of calls, it never lets through what was not looked at, and is back each time.
 func TestKillsUnderLoad(t *testing.T) {
+	t.Parallel()
 	const kills = 25
 	o := options(t, "good")
 	av := start(t, o)

@@ -74,6 +74,7 @@ func TestNoKindTakesAMissingAnswerForAGoodOne(t *testing.T) {
 }
 
 func TestConservation(t *testing.T) {
+	t.Parallel()
 	c := host.Conservation{Supervisor: startKind(t, "keeper", plugins.KindConservation)}
 	if state, e, err := c.Status(t.Context(), "a"); err != nil || state != plugins.Kept || e.Reference != "ref-a" {
 		t.Errorf("Status: %d, %+v, %v", state, e, err)
