@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -158,6 +159,31 @@ func TestAFolderOfTheAuthorsOwn(t *testing.T) {
 	}
 }
 
+// A host of the future and a plug-in of today say in a sentence that they have no version in common.
+func TestAHostOfTheFutureIsToldWhatIsCommon(t *testing.T) {
+	for name, path := range map[string]string{"go": build(t, "../../plugins/examples/eicar"), "python": python(t)} {
+		cmd := exec.Command(path)
+		cmd.Env = []string{sdk.HandshakeKey + "=" + sdk.HandshakeValue, "PLUGIN_PROTOCOL_VERSIONS=3", "PLUGIN_UNIX_SOCKET_DIR=" + t.TempDir()}
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "the host speaks version 3 of the contract, this plug-in [") {
+			t.Errorf("%s: %v, %s; want a sentence, and the end", name, err, out)
+		}
+	}
+}
+
+// python puts the example in Python where everybody can run it.
+func python(t *testing.T) string {
+	t.Helper()
+	if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
+		t.Skip("needs python3-grpcio, python3-protobuf and python3-cryptography: make deps")
+	}
+	path := filepath.Join(openDir(t), "python", "eicar.py")
+	if err := errors.Join(os.CopyFS(filepath.Dir(path), os.DirFS("../../plugins/examples/python")), os.Chmod(path, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // The examples pass every line.
 func TestExamplesPass(t *testing.T) {
 	t.Run("go", func(t *testing.T) {
@@ -168,18 +194,7 @@ func TestExamplesPass(t *testing.T) {
 	})
 	t.Run("python", func(t *testing.T) {
 		t.Parallel()
-		if err := exec.Command("/usr/bin/python3", "-c", "import grpc, google.protobuf, cryptography").Run(); err != nil {
-			t.Skip("needs python3-grpcio, python3-protobuf and python3-cryptography: make deps")
-		}
-		dir := filepath.Join(openDir(t), "python")
-		if err := os.CopyFS(dir, os.DirFS("../../plugins/examples/python")); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, "eicar.py")
-		if err := os.Chmod(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if failed := failing(t, path); failed != nil {
+		if failed := failing(t, python(t)); failed != nil {
 			t.Errorf("the example in Python fails %v", failed)
 		}
 	})

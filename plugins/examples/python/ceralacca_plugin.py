@@ -83,7 +83,10 @@ def serve(description, handlers):
     if "CERALACCA_PLUGIN" not in os.environ:
         sys.exit(f"{sys.argv[0]} is a plug-in of ceralacca, which starts it. Try: {sys.argv[0]} describe")
     if str(VERSION) not in os.environ["PLUGIN_PROTOCOL_VERSIONS"].split(","):
-        sys.exit(f"the host does not speak version {VERSION} of the contract")
+        sys.exit(
+            f"the host speaks version {os.environ['PLUGIN_PROTOCOL_VERSIONS']} of the contract, this plug-in [{VERSION}]: "
+            "take a release of one of them that has one in common"
+        )
     key, cert = certificate()
     credentials = grpc.ssl_server_credentials(
         [(key, cert.public_bytes(serialization.Encoding.PEM))],
