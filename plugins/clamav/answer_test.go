@@ -60,7 +60,7 @@ func TestParseVersion(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	c, err := settings{Addresses: []string{"tcp:[::1]:3310"}, MaxSize: json.RawMessage(`"30 MB"`), MaxSignatureAge: "5d", AnswerTimeout: "300ms"}.config()
-	if err != nil || c.addresses[0] != (address{"tcp", "[::1]:3310"}) || c.maxSize != 30<<20 || c.oldest != 120*time.Hour || c.answer != 300*time.Millisecond || c.connect != 2*time.Second {
+	if err != nil || c.addresses[0] != (address{"tcp", "[::1]:3310"}) || c.maxSize != 30<<20 || c.oldest != 120*time.Hour || c.answer != 300*time.Millisecond || c.connect != 5*time.Second {
 		t.Errorf("config = %+v, %v", c, err)
 	}
 	for _, wrong := range []settings{{MaxSize: json.RawMessage(`"99999999999 GB"`)}, {MaxSize: json.RawMessage(`0`)}, {ConnectTimeout: "soon"}} {

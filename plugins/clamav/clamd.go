@@ -34,7 +34,7 @@ const (
 // clamd is one daemon that can be asked. It is safe for concurrent use.
 type clamd struct {
 	address         address
-	connect, answer time.Duration
+	connect, answer time.Duration // answer may be 0: as long as the call allows
 	clock           clock.Clock
 }
 
@@ -107,12 +107,13 @@ func (c *clamd) version(ctx context.Context) (v release, err error) {
 // stream sends content and returns the answer.
 func (c *clamd) stream(ctx context.Context, content io.Reader) (answer string, err error) {
 	err = c.converse(ctx, func(conn net.Conn) error {
-		sent, err := c.send(conn, content)
+		bound := c.bound(ctx)
+		sent, err := c.send(conn, content, bound)
 		if err != nil && sent {
 			return err // the content's own fault
 		}
 		// An answer that came before the end says more than that the connection did not take the rest.
-		c.patience(conn, c.answer)
+		c.patience(conn, bound)
 		got, failed := c.read(conn)
 		if failed != nil {
 			return failed
@@ -127,8 +128,8 @@ func (c *clamd) stream(ctx context.Context, content io.Reader) (answer string, e
 }
 
 // send sends content in pieces. With an error, content says that it could not be read, and otherwise clamd took no more.
-func (c *clamd) send(conn net.Conn, from io.Reader) (content bool, err error) {
-	c.patience(conn, c.answer)
+func (c *clamd) send(conn net.Conn, from io.Reader, bound time.Duration) (content bool, err error) {
+	c.patience(conn, bound)
 	if _, err := conn.Write([]byte("zINSTREAM\x00")); err != nil {
 		return false, err
 	}
@@ -137,7 +138,7 @@ func (c *clamd) send(conn net.Conn, from io.Reader) (content bool, err error) {
 		n, err := io.ReadFull(from, buffer[4:])
 		if n > 0 {
 			binary.BigEndian.PutUint32(buffer, uint32(n))
-			c.patience(conn, c.answer)
+			c.patience(conn, bound)
 			if _, err := conn.Write(buffer[:4+n]); err != nil {
 				return false, err
 			}
@@ -167,6 +168,19 @@ func (c *clamd) read(conn net.Conn) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("clamd at %s %w: it answers without end", c.address, errBroken)
+}
+
+// bound is how long a piece of a message, or the answer, may take. Something is left of the call, to say what was wrong.
+func (c *clamd) bound(ctx context.Context) time.Duration {
+	end, bounded := ctx.Deadline()
+	switch {
+	case c.answer > 0:
+		return c.answer
+	case bounded:
+		return end.Sub(c.clock.Now()) * 5 / 6
+	default:
+		return time.Minute
+	}
 }
 
 // patience bounds what comes next on the connection.

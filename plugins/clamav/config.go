@@ -32,7 +32,7 @@ type settings struct {
 
 // config fills in what is not written. The host has validated the rest.
 func (s settings) config() (config, error) {
-	c := config{connect: 2 * time.Second, answer: 50 * time.Second, oldest: 3 * 24 * time.Hour, maxSize: 150 << 20}
+	c := config{connect: 5 * time.Second, oldest: 3 * 24 * time.Hour, maxSize: 150 << 20}
 	if s.Addresses == nil {
 		s.Addresses = []string{"unix:/run/clamav/clamd.ctl"}
 	}
@@ -53,7 +53,7 @@ func (s settings) config() (config, error) {
 		}
 		var err error
 		if *d.into, err = parseDuration(d.written); err != nil {
-			return c, fmt.Errorf("%s is %q, not a duration; write 2s, 1m, 48h or 3d", d.key, d.written)
+			return c, fmt.Errorf("%s is %q, not a duration; write 5s, 1m, 48h or 3d", d.key, d.written)
 		}
 	}
 	if len(s.MaxSize) > 0 {

@@ -17,6 +17,7 @@ import (
 const (
 	openTime   = 6 * time.Second // that open waits for a clamd; the host gives it ten
 	every      = 5 * time.Second // between two looks at each clamd
+	lookTime   = 2 * time.Minute // for one look
 	proveEvery = 12              // looks, until it is proved again
 	sizeAfter  = 6               // looks, until its size is measured: that is work, and a process may be short-lived
 	again      = 4               // scans after one that found something encrypted
@@ -67,7 +68,7 @@ func (s *scanner) each(do func(int, *member)) {
 func (s *scanner) keep(ctx context.Context) {
 	for round := 1; s.clock.Sleep(ctx, every) == nil; round++ {
 		s.each(func(_ int, m *member) {
-			ctx, cancel := context.WithTimeout(ctx, s.config.connect+3*s.config.answer)
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
 			defer cancel()
 			if round%proveEvery == 0 {
 				m.doubt()
