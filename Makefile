@@ -57,4 +57,4 @@ conformance: ## fill docs/conformance.tsv from the code and the last coverage in
 .PHONY: bench
 bench: root deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
 	@deploy/lab/install-deps.sh opendkim
-	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(RECORD),-record)
+	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(ANTIVIRUS),-antivirus) $(if $(RECORD),-record)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/deploy/lab"
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/plugins/host"
 )
 
 // bench is what the goals share: one lab, one private Postfix for the peers, and what was measured already.
@@ -25,6 +26,7 @@ type bench struct {
 	peer   *peer
 	meter  *meter
 	began  time.Time
+	plugin string // folder of the plug-in that the milters ask; empty: they ask none
 	tree   string // what is measured, as git names it before results are written into it
 	// Several goals look at the same measurement.
 	access map[int]outcome
@@ -38,6 +40,7 @@ const limits = "\n[limits]\nsize = \"150 MB\"\nproduct = \"150 MB\"\nhard_size =
 type options struct {
 	bin, dir, env string
 	rounds        int
+	antivirus     bool // the milters of the lab ask a plug-in that reads all and finds nothing
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
@@ -51,12 +54,16 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	}
 	b := &bench{ctx: ctx, dir: dir, rounds: o.rounds, began: time.Now(), tree: output("git", "describe", "--always", "--dirty"), access: map[int]outcome{}, flows: map[flow]outcome{}}
 	b.say("starting the lab and its peers")
-	b.lab, err = lab.Start(ctx, lab.Options{
-		Dir: dir, Bin: bin, Daemons: true, Env: strings.Fields(o.env),
-		Config: func(_, toml string) string { return toml + limits },
-	})
+	config := func(_, toml string) string { return toml + limits }
+	if o.antivirus {
+		b.tree += ", with an antivirus plug-in that reads all and finds nothing"
+		if config, err = b.askPlugin(); err != nil {
+			return nil, err
+		}
+	}
+	b.lab, err = lab.Start(ctx, lab.Options{Dir: dir, Bin: bin, Daemons: true, Env: strings.Fields(o.env), Config: config})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(b.plugin))
 	}
 	b.env = environment(b.lab.Env())
 	b.meter = newMeter()
@@ -69,7 +76,27 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 func (b *bench) close() error {
 	err := b.lab.Stop()
 	b.meter.close()
+	if b.plugin != "" {
+		err = errors.Join(err, os.RemoveAll(b.plugin))
+	}
 	return err
+}
+
+// askPlugin makes the plug-in, and what adds it to the configuration of daemons.
+func (b *bench) askPlugin() (func(host, toml string) string, error) {
+	var err error
+	if b.plugin, err = os.MkdirTemp("/var/tmp", "bench"); err != nil {
+		return nil, err
+	}
+	program := filepath.Join(b.plugin, plugPrefix+callStream)
+	if err := errors.Join(os.Chmod(b.plugin, 0o755), copySelf(program)); err != nil { // the daemons' user runs it
+		return nil, err
+	}
+	sum, err := host.Checksum(program)
+	return func(_, toml string) string {
+		return strings.Replace(toml, `mode = "none"`, `mode = "plugins"`, 1) + limits +
+			fmt.Sprintf("\n[plugins.bench]\npath = %q\nsha256 = %q\nnetwork = true\n", program, sum)
+	}, err
 }
 
 // environment reads the lines of a lab's env file.

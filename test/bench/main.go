@@ -48,18 +48,23 @@ func run(args []string) int {
 	dir := flags.String("dir", ".bench", "folder for results and logs")
 	n := flags.Int("rounds", 5, "rounds of each comparison")
 	env := flags.String("env", "", "added to the environment of the daemons, such as GODEBUG=gctrace=1")
+	antivirus := flags.Bool("antivirus", false, "put an antivirus plug-in that reads all and finds nothing into the way of the milters")
 	record := flags.Bool("record", false, "write the results into docs/performance.md")
 	if flags.Parse(args) != nil {
 		return 2
 	}
 	wanted := choose(*name)
+	if *antivirus && *record {
+		fmt.Fprintln(os.Stderr, "bench: what is measured with an antivirus is not what docs/performance.md holds")
+		return 2
+	}
 	if len(wanted) == 0 || *n < 1 {
 		fmt.Fprintf(os.Stderr, "bench: no goal %q; there are %s\n", *name, strings.Join(names(), ", "))
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := newBench(ctx, options{*bin, *dir, *env, *n})
+	b, err := newBench(ctx, options{*bin, *dir, *env, *n, *antivirus})
 	if err == nil {
 		err = errors.Join(b.measure(wanted, *record), b.close())
 	}
