@@ -139,7 +139,7 @@ func (s *session) done(queue string, m *message, r *transaction.Record) {
 	s.o.Metrics.Count(metrics.Transactions, string(r.Verdict))
 	s.o.Log.Info("verdict", slog.String("point", string(r.Point)), slog.String("verdict", string(r.Verdict)),
 		slog.String("queue_id", queue), slog.String("transaction", r.ID), slog.String("identifier", string(r.Identifier)),
-		slog.String("reason", r.Reason), slog.String("kind", string(r.Kind)), slog.String("signer", r.Signer),
+		slog.String("reason", r.Reason), slog.String("detail", r.Detail), slog.String("kind", string(r.Kind)), slog.String("signer", r.Signer),
 		slog.String("from", r.Sender.String()), slog.Int("recipients", len(r.Recipients)), slog.Int64("size", m.Size()),
 		slog.String("login", r.Login), slog.String("client", r.Client), seen(r))
 }
