@@ -452,6 +452,134 @@ func TestKillAlfaKeptKeptAfterDone(t *testing.T) {
 	killAt(t, "alfa after done kept", kept)
 }
 
+func TestKillAlfaInfectedQuarantineBeforeClaim(t *testing.T) {
+	killAt(t, "alfa before claim quarantine", infected)
+}
+
+func TestKillAlfaInfectedQuarantineAfterClaim(t *testing.T) {
+	killAt(t, "alfa after claim quarantine", infected)
+}
+
+func TestKillAlfaInfectedQuarantineBeforeHandover(t *testing.T) {
+	killAt(t, "alfa before handover quarantine", infected)
+}
+
+func TestKillAlfaInfectedQuarantineAfterHandover(t *testing.T) {
+	killAt(t, "alfa after handover quarantine", infected)
+}
+
+func TestKillAlfaInfectedQuarantineBeforeDone(t *testing.T) {
+	killAt(t, "alfa before done quarantine", infected)
+}
+
+func TestKillAlfaInfectedQuarantineAfterDone(t *testing.T) {
+	killAt(t, "alfa after done quarantine", infected)
+}
+
+func TestKillAlfaInfectedRefusalBeforePrepared(t *testing.T) {
+	killAt(t, "alfa before prepared refusal", infected)
+}
+
+func TestKillAlfaInfectedRefusalAfterPrepared(t *testing.T) {
+	killAt(t, "alfa after prepared refusal", infected)
+}
+
+func TestKillAlfaInfectedRefusalBeforeDone(t *testing.T) {
+	killAt(t, "alfa before done refusal", infected)
+}
+
+func TestKillAlfaInfectedRefusalAfterDone(t *testing.T) {
+	killAt(t, "alfa after done refusal", infected)
+}
+
+func TestKillBetaMissedQuarantineBeforeClaim(t *testing.T) {
+	killAt(t, "beta before claim quarantine", missed)
+}
+
+func TestKillBetaMissedQuarantineAfterClaim(t *testing.T) {
+	killAt(t, "beta after claim quarantine", missed)
+}
+
+func TestKillBetaMissedQuarantineBeforeHandover(t *testing.T) {
+	killAt(t, "beta before handover quarantine", missed)
+}
+
+func TestKillBetaMissedQuarantineAfterHandover(t *testing.T) {
+	killAt(t, "beta after handover quarantine", missed)
+}
+
+func TestKillBetaMissedQuarantineBeforeDone(t *testing.T) {
+	killAt(t, "beta before done quarantine", missed)
+}
+
+func TestKillBetaMissedQuarantineAfterDone(t *testing.T) {
+	killAt(t, "beta after done quarantine", missed)
+}
+
+func TestKillBetaMissedOutcomeBeforeClaim(t *testing.T) {
+	killAt(t, "beta before claim outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeAfterClaim(t *testing.T) {
+	killAt(t, "beta after claim outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeBeforePrepared(t *testing.T) {
+	killAt(t, "beta before prepared outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeAfterPrepared(t *testing.T) {
+	killAt(t, "beta after prepared outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeBeforeHandover(t *testing.T) {
+	killAt(t, "beta before handover outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeAfterHandover(t *testing.T) {
+	killAt(t, "beta after handover outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeBeforeDone(t *testing.T) {
+	killAt(t, "beta before done outcome", missed)
+}
+
+func TestKillBetaMissedOutcomeAfterDone(t *testing.T) {
+	killAt(t, "beta after done outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeBeforeClaim(t *testing.T) {
+	killAt(t, "alfa before claim outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeAfterClaim(t *testing.T) {
+	killAt(t, "alfa after claim outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeBeforePrepared(t *testing.T) {
+	killAt(t, "alfa before prepared outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeAfterPrepared(t *testing.T) {
+	killAt(t, "alfa after prepared outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeBeforeHandover(t *testing.T) {
+	killAt(t, "alfa before handover outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeAfterHandover(t *testing.T) {
+	killAt(t, "alfa after handover outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeBeforeDone(t *testing.T) {
+	killAt(t, "alfa before done outcome", missed)
+}
+
+func TestKillAlfaMissedOutcomeAfterDone(t *testing.T) {
+	killAt(t, "alfa after done outcome", missed)
+}
+
 func TestKillAlfaExchangeBeforeSyncfs(t *testing.T) {
 	killAt(t, "alfa before syncfs ", exchange)
 }

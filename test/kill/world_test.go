@@ -59,7 +59,7 @@ func start(dir string) error {
 	}
 	faultd := filepath.Join(dir, "faultd")
 	binary = filepath.Join(dir, "ceralacca")
-	for bin, pkg := range map[string]string{faultd: "test/faultd", binary: "cmd/ceralacca"} {
+	for bin, pkg := range map[string]string{faultd: "test/faultd", binary: "cmd/ceralacca", filepath.Join(dir, "clamav"): "plugins/clamav"} {
 		cmd := exec.Command("go", "build", "-o", bin, "github.com/ceralacca/ceralacca/"+pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -68,7 +68,7 @@ func start(dir string) error {
 	}
 	var err error
 	world, err = lab.Start(context.Background(), lab.Options{
-		Dir: filepath.Join(dir, "lab"), Bin: faultd, Daemons: true, Env: []string{"FAULTD=" + controls},
+		Dir: filepath.Join(dir, "lab"), Bin: faultd, Daemons: true, Antivirus: true, Env: []string{"FAULTD=" + controls},
 	})
 	if err != nil {
 		return err

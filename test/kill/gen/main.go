@@ -32,6 +32,11 @@ var agents = []point{
 	{"alfa", "bounce", "bounce", all},
 	{"alfa", "outcome", "remoteFailure", all},
 	{"alfa", "kept", "kept", []string{"claim", "done"}},
+	{"alfa", "quarantine", "infected", []string{"claim", "handover", "done"}},
+	{"alfa", "refusal", "infected", []string{"prepared", "done"}},
+	{"beta", "quarantine", "missed", []string{"claim", "handover", "done"}},
+	{"beta", "outcome", "missed", all},
+	{"alfa", "outcome", "missed", all},
 	{"alfa", "", "exchange", []string{"syncfs", "reply"}},
 	{"beta", "", "exchange", []string{"syncfs", "reply"}},
 }
