@@ -66,7 +66,7 @@ func (j *job) tooLate(ctx context.Context, recipient pec.Address) error {
 	r.Detail = "a virus in what was delivered before: " + j.record.Scan.Virus
 	first, err := j.once(ctx, j.keyOfTransaction(effectContradiction, recipient), r)
 	if first {
-		_ = j.alarm("a virus in what was delivered before", errors.New(recipient.String())) // nothing can be done about it here
+		j.infection("a virus in what was delivered before", recipient.String())
 	}
 	return err
 }

@@ -43,14 +43,22 @@ func (j *job) quarantine(ctx context.Context, why string) error {
 		return err
 	})
 	if err != nil {
-		return j.alarm("an infected message cannot be put into the quarantine", err)
+		j.agent.o.Metrics.Count(metrics.Alarms, "quarantine")
+		j.log.ErrorContext(ctx, "an infected message cannot be put into the quarantine", "alarm", true, "error", err)
+		return fail("quarantine", j.record.Identifier, pec.ErrorTemporary, err)
 	}
 	j.log.WarnContext(ctx, "infected: put into the quarantine", "virus", entry.Virus, "engine", entry.Engine,
 		"signatures", entry.Signatures, "point", entry.Point, "sender", entry.Sender, "sha256", entry.SHA256)
 	if why != "" {
-		_ = j.alarm("an infected message reaches nobody, and nobody is told", errors.New(why)) // it is in the quarantine
+		j.infection("an infected message reaches nobody, and nobody is told", why)
 	}
 	return claim.Done(ctx, []effect.Key{key}, func(tx store.Tx) error { return j.quarantined(tx, &entry) })
+}
+
+// infection raises the alarm about an infected message that an operator must look at.
+func (j *job) infection(what, about string) {
+	j.log.Error(what, "alarm", true, "about", about, "virus", j.record.Scan.Virus)
+	j.agent.o.Metrics.Count(metrics.Alarms, "infected")
 }
 
 // infected describes the message for the quarantine.
