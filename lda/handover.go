@@ -166,10 +166,15 @@ func (w *work) append(ctx context.Context, r ledger.Record) error {
 	})
 }
 
-// isThere looks for a parcel in its mailbox. What has no Message-ID cannot be looked up.
+// isThere looks for a parcel in its mailbox. What has no Message-ID cannot be looked up. An address without a mailbox holds
+// nothing: Dovecot lets nobody look into it, which would be waited for in vain.
 func (w *work) isThere(ctx context.Context, p parcel) (bool, error) {
 	if p.messageID == "" {
 		return false, nil
+	}
+	found, err := w.live.mailboxes.Lookup(ctx, p.to)
+	if err != nil || found.State == mailbox.Unknown {
+		return false, err
 	}
 	return w.live.mailboxes.Holds(ctx, p.to, p.messageID, sameAs(p.digest))
 }

@@ -83,37 +83,41 @@ func TestKillMilterIncomingAfterReply(t *testing.T) {
 // and what lies in the mailboxes when it was taken.
 type way struct {
 	row  string
-	open func(t *testing.T) (c *smtp.Client, from, to string, want map[string][]pec.Kind)
+	open func(t *testing.T) (c *smtp.Client, from, to string, want map[string][]pec.Kind, err error)
 }
 
 // openSubmission: a user of alfa writes to another.
-func openSubmission(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
+func openSubmission(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind, error) {
 	from, to := env.Users("ALFA")[0], env.Users("ALFA")[1].Address
-	c := dial(t, "SUBMISSION_PORT")
-	if err := c.Auth(sasl.NewPlainClient("", from.Address, from.Password)); err != nil {
-		t.Fatal(err)
+	c, err := dial(t, "SUBMISSION_PORT")
+	if err == nil {
+		err = c.Auth(sasl.NewPlainClient("", from.Address, from.Password))
 	}
 	return c, from.Address, to, map[string][]pec.Kind{
 		from.Address:    {pec.KindAcceptance, pec.KindDelivery},
 		to:              {pec.KindTransport},
 		service("ALFA"): {pec.KindTakeCharge},
-	}
+	}, err
 }
 
 // openIncoming: ordinary mail from gamma.
-func openIncoming(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind) {
+func openIncoming(t *testing.T) (*smtp.Client, string, string, map[string][]pec.Kind, error) {
 	to := env.Users("ALFA")[1].Address
-	return dial(t, "MX_PORT"), env.Users("GAMMA")[0].Address, to, map[string][]pec.Kind{to: {pec.KindAnomaly}}
+	c, err := dial(t, "MX_PORT")
+	return c, env.Users("GAMMA")[0].Address, to, map[string][]pec.Kind{to: {pec.KindAnomaly}}, err
 }
 
-func dial(t *testing.T, port string) *smtp.Client {
+// dial opens a session. Its error may be that of Postfix, whose milter is not there yet.
+func dial(t *testing.T, port string) (*smtp.Client, error) {
 	t.Helper()
 	c, err := env.Dial("ALFA", port)
-	if err != nil {
+	if err == nil {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	if reply, isReply := errors.AsType[*smtp.SMTPError](err); err != nil && (!isReply || !reply.Temporary()) {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return c, err
 }
 
 // bulk is the size of the message while whose end is worked on the milter dies.
@@ -123,14 +127,17 @@ const bulk = 20 << 20
 // anywhere, or it hears 250 and everything does; and a new session finds a milter again.
 func killMilter(t *testing.T, in way, at moment) {
 	conformance.Covers(t, in.row)
-	c, from, to, want := in.open(t)
+	c, from, to, want, err := in.open(t)
+	if err != nil {
+		t.Fatal(err)
+	}
 	size := 1 << 10
 	if at.step == "dot" {
 		size = bulk
 	}
 	ref, raw := big(t, from, to, size)
 	killed := make(chan struct{})
-	err := transact(c, from, to, raw, func(step string) {
+	err = transact(c, from, to, raw, func(step string) {
 		if step != at.step {
 			return
 		}
@@ -178,7 +185,10 @@ func again(t *testing.T, in way) {
 	var ref string
 	var want map[string][]pec.Kind
 	until(t, "a new session is served", func() bool {
-		c, from, to, all := in.open(t)
+		c, from, to, all, err := in.open(t)
+		if err != nil {
+			return false
+		}
 		defer func() { _ = c.Close() }()
 		var raw []byte
 		ref, raw = letter(t, from, to)

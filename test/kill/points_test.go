@@ -308,6 +308,14 @@ func TestKillBetaNonDeliveryOutcomeAfterDone(t *testing.T) {
 	killAt(t, "beta after done outcome", nonDelivery)
 }
 
+func TestKillBetaNonDeliveryDeliveryBeforePrepared(t *testing.T) {
+	killAt(t, "beta before prepared delivery", nonDelivery)
+}
+
+func TestKillBetaNonDeliveryDeliveryAfterPrepared(t *testing.T) {
+	killAt(t, "beta after prepared delivery", nonDelivery)
+}
+
 func TestKillAlfaRefusalRefusalBeforeClaim(t *testing.T) {
 	killAt(t, "alfa before claim refusal", refusal)
 }

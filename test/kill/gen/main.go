@@ -27,6 +27,7 @@ var agents = []point{
 	{"alfa", "delivery", "local", all},
 	{"alfa", "outcome", "local", all},
 	{"beta", "outcome", "nonDelivery", all},
+	{"beta", "delivery", "nonDelivery", []string{"prepared"}}, // into a mailbox that nobody can look into: there is none
 	{"alfa", "refusal", "refusal", all},
 	{"alfa", "anomaly", "ordinary", all},
 	{"alfa", "bounce", "bounce", all},
