@@ -1,5 +1,5 @@
 // Command plug is a plug-in that tells a test what it does, before the host hears of it, and is killed by that test. Its
-// name says of which kind it is.
+// name says of which kind it is. It finds one virus of its own invention, and keeps nothing.
 package main
 
 import (
