@@ -138,15 +138,20 @@ func within(t *testing.T, what string, holds func() bool) {
 // plugged starts the plug-in itself, as the host does, with these addresses and more lines of its configuration.
 func plugged(t *testing.T, config map[string]any, addresses ...string) (host.Antivirus, error) {
 	t.Helper()
+	return isolated(t, host.Isolation{}, config, addresses...)
+}
+
+// isolated is plugged with what the plug-in may do.
+func isolated(t *testing.T, may host.Isolation, config map[string]any, addresses ...string) (host.Antivirus, error) {
+	t.Helper()
 	values := map[string]any{"addresses": anys(addresses)}
 	maps.Copy(values, config)
 	run := shortDir(t)
-	user := ""
 	if os.Geteuid() == 0 {
-		user = "nobody"
+		may.User = "nobody"
 	}
 	s, err := host.New(t.Context(), host.Options{Name: "clamav", Kind: plugins.KindAntivirus, Config: values, RunDir: run,
-		Program:  host.Program{Path: program(t), Isolation: host.Isolation{User: user}},
+		Program:  host.Program{Path: program(t), Isolation: may},
 		Deadline: patience, Concurrency: 64, Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: metrics.New()})
 	if err == nil {
 		t.Cleanup(s.Stop)

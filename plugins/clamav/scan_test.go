@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"syscall"
@@ -116,6 +117,24 @@ func TestAClamdThatIsSetUpWrongStopsTheStart(t *testing.T) {
 	}
 	if _, err := plugged(t, map[string]any{"max_size": "lots"}, "unix:/none"); err == nil || !strings.Contains(err.Error(), "max_size") {
 		t.Errorf("start with a size that is none: %v", err)
+	}
+}
+
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String()) // it is one
+	_ = free.Close()                                      // clamd takes it
+	newReal(t, time.Hour, "TCPSocket "+port+"\nTCPAddr 127.0.0.1\n")
+	a, err := isolated(t, host.Isolation{Network: true}, nil, "tcp:127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := a.Scan(t.Context(), content(message(head, file{"e.com", virus.Eicar}))); err != nil || r.Verdict != plugins.Infected {
+		t.Errorf("Scan = %v, %v; want infected", r.Verdict, err)
 	}
 }
 
