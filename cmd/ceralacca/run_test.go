@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/app/apptest"
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
@@ -166,7 +168,10 @@ func TestQuestions(t *testing.T) {
 	command(t, "log", "list", "--config", w.Config).says(t, "before the first start", exitUsage, "", "ceralacca.db")
 	command(t, "log", "list", "--config", w.Path("none")).says(t, "without configuration", exitUsage, "", "none")
 	fill(t, w)
+	tellNobody(t, w)
 	stopped := ask5(t, w)
+	drop := []string{"plugin", "events", "--config", w.Config, "--drop", "archive"}
+	command(t, append(drop, "--yes")...).says(t, "a drop without the agent", exitUsage, "", "start it first")
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -181,6 +186,9 @@ func TestQuestions(t *testing.T) {
 		}
 	}
 	running := ask5(t, w)
+	command(t, drop...).says(t, "a drop without --yes", exitUsage, "", "--yes")
+	command(t, append(drop, "--yes")...).says(t, "a drop", exitGood, "1 events of archive dropped", "")
+	command(t, "plugin", "events", "--config", w.Config).says(t, "events after the drop", exitGood, "no event waits", "")
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -192,6 +200,35 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
+// tellNobody records an event for a plug-in that no configuration names any more.
+func tellNobody(t *testing.T, w *apptest.World) {
+	t.Helper()
+	s, err := store.Open(w.Path("state/ceralacca.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	q, err := events.Open(t.Context(), s, w.Path("state/events"), clock.System{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Subscribe([]events.Subscription{{Name: "archive", Content: true}})
+	mario, err := pec.ParseAddress("mario@alfa.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, err := q.Prepare(events.Event{Key: "k", Name: events.Delivered, Mailbox: mario, Identifier: idGood}, func(w io.Writer) error {
+		_, err := io.WriteString(w, "Subject: x\r\n\r\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return pending.Record(tx, time.Now()) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func ask5(t *testing.T, w *apptest.World) map[string]result {
 	t.Helper()
 	at := []string{"--config", w.Config}
@@ -199,7 +236,12 @@ func ask5(t *testing.T, w *apptest.World) map[string]result {
 	all := map[string]result{
 		"list": ask("log", "list"), "json": ask("log", "list", "--json", "--id", idGood), "audit": ask("audit"),
 		"brackets": ask("log", "list", "--json", "--id", "<"+idGood+">"), "audit json": ask("audit", "--json"), "young": ask("audit", "--grace", "96h"), "receipts": ask("receipts", "undelivered"),
+		"events": ask("plugin", "events", "--json"), "events of nobody": ask("plugin", "events", "--mailbox", "luigi@alfa.example"),
 	}
+	all["events"].says(t, "plugin events --json", exitGood, `"plugin":"archive"`, "")
+	ask("plugin", "events", "--mailbox", "Mario@alfa.example").says(t, "plugin events", exitGood, "1 waiting, the oldest for ", "")
+	ask("plugin", "events", "--mailbox", "mario").says(t, "plugin events of no address", exitUsage, "", "--mailbox")
+	all["events of nobody"].says(t, "plugin events of another", exitGood, "no event waits", "")
 	all["list"].says(t, "log list", exitGood, idWrong, "")
 	if all["brackets"] != all["json"] {
 		t.Errorf("log list --id with brackets: %v", all["brackets"])

@@ -41,7 +41,7 @@ func Agent(ctx context.Context, path string, d Deps) error {
 	if err != nil {
 		return err
 	}
-	w.events = newEventing(context.WithoutCancel(ctx), w.queue)
+	w.events = newEventing(context.WithoutCancel(ctx), w.queue, w.metrics)
 	defer w.events.close() // what the last transactions recorded is known by then
 	w.events.swap(p.set)
 	watching := newWatcher(ctx, d)

@@ -20,8 +20,9 @@ const tooOld = time.Hour
 
 // eventing tells the plug-ins of the agent what happened. It is safe for concurrent use.
 type eventing struct {
-	queue *events.Queue
-	ctx   context.Context // of the deliveries
+	queue   *events.Queue
+	metrics *metrics.Metrics
+	ctx     context.Context // of the deliveries
 
 	mu      sync.Mutex
 	running []*delivering
@@ -36,8 +37,8 @@ type delivering struct {
 	ended chan struct{}
 }
 
-func newEventing(ctx context.Context, q *events.Queue) *eventing {
-	return &eventing{queue: q, ctx: ctx, alarmed: map[string]time.Time{}}
+func newEventing(ctx context.Context, q *events.Queue, m *metrics.Metrics) *eventing {
+	return &eventing{queue: q, metrics: m, ctx: ctx, alarmed: map[string]time.Time{}}
 }
 
 // swap tells those of a set from now on. Deliveries to a plug-in that is not in it have ended when it returns: two processes
@@ -80,7 +81,7 @@ func (e *eventing) start(one hosted) *delivering {
 	d := &delivering{hosted: one, end: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(d.ended)
-		e.queue.Run(ctx, one.section.Name, subscriber(one.supervisor), one.section.Concurrency)
+		e.queue.Run(ctx, one.section.Name, counting{subscriber(one.supervisor), e.metrics}, one.section.Concurrency)
 	}()
 	return d
 }
@@ -111,6 +112,21 @@ func subscriber(s *host.Supervisor) events.Subscriber {
 		return depositor{s}
 	}
 	return notifier{s}
+}
+
+// counting counts what is refused for good, as an alarm.
+type counting struct {
+	events.Subscriber
+	metrics *metrics.Metrics
+}
+
+// Deliver implements events.Subscriber.
+func (c counting) Deliver(ctx context.Context, e events.Event, content events.Content) (events.Outcome, string, error) {
+	outcome, reason, err := c.Subscriber.Deliver(ctx, e, content)
+	if err == nil && outcome == events.Refused {
+		c.metrics.Count(metrics.Alarms, "events")
+	}
+	return outcome, reason, err
 }
 
 // depositor deposits what an event is about.
