@@ -90,7 +90,7 @@ func (b *bench) added(sizes ...int) (map[string]float64, error) {
 	}
 	most := watch.stop()
 	b.say("most connections at a time: %v", most)
-	if most["alfa/sock/submission"] < atATime {
+	if most[strings.TrimPrefix(b.lab.Alfa.SubmissionSocket, b.lab.Runtime()+"/")] < atATime {
 		return nil, fmt.Errorf("the submissions did not overlap: %v", most)
 	}
 	return peak, nil
@@ -210,7 +210,7 @@ func connections(folder string) map[string]int {
 	found := map[string]int{}
 	for line := range strings.Lines(string(raw)) {
 		f := strings.Fields(line)
-		if len(f) == 8 && f[5] == connected && strings.HasPrefix(f[7], folder) && strings.Contains(f[7], "/sock/") {
+		if len(f) == 8 && f[5] == connected && strings.HasPrefix(f[7], folder) && strings.Contains(f[7], "/s/") {
 			found[strings.TrimPrefix(f[7], folder)]++
 		}
 	}
