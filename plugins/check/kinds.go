@@ -33,7 +33,7 @@ func (k *kit) keeps(ctx context.Context) error {
 		return err
 	}
 	if state != plugins.Pending && state != plugins.Kept {
-		return fmt.Errorf("Status of a deposit that was done: %d, neither pending nor kept", state)
+		return fmt.Errorf("the Status of a deposit that was done is %d, neither pending nor kept", state)
 	}
 	var back bytes.Buffer
 	if _, found, err := k.one.Exhibit(ctx, "call", &back); err != nil || !found || back.String() != mail {
