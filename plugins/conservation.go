@@ -150,9 +150,8 @@ func (s conservation) Exhibit(r *contractv2.ExhibitRequest, stream grpc.ServerSt
 	})
 }
 
-// usualChunk is how content is cut, in bytes: with its frame it just fits the pool of 32 KiB that gRPC has, of which the
-// next larger one holds 1 MiB.
-const usualChunk = 32<<10 - 64
+// usualChunk is how content is cut, in bytes: with its frame it just fits the pool of 16 KiB that gRPC has.
+const usualChunk = 16<<10 - 64
 
 func sendChunks(r io.Reader, send func([]byte) error) error {
 	buffer := make([]byte, usualChunk)

@@ -10,9 +10,9 @@ import (
 	"github.com/ceralacca/ceralacca/plugins"
 )
 
-// chunk is how content is cut, in bytes: with its frame it just fits the pool of 32 KiB that gRPC has. The next larger one
-// holds 1 MiB, and eight calls at a time that use it cost each side 30 MiB.
-const chunk = 32<<10 - 64
+// chunk is how content is cut, in bytes: with its frame it just fits the pool of 16 KiB that gRPC has. With 32 KiB
+// eight calls at a time come close to the 8 MiB that they may cost a milter, with 256 KiB they cost each side 30 MiB.
+const chunk = 16<<10 - 64
 
 // errContent says that the host could not read what it should send.
 var errContent = errors.New("the content cannot be read")

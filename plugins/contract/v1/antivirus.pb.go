@@ -159,7 +159,7 @@ type ScanRequest_Header struct {
 }
 
 type ScanRequest_Chunk struct {
-	// At most 1 MiB, as a rule 32 KiB; never empty.
+	// At most 1 MiB, as a rule 16 KiB; never empty.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 

@@ -219,7 +219,7 @@ type DepositRequest_Header struct {
 }
 
 type DepositRequest_Chunk struct {
-	// At most 1 MiB, as a rule 32 KiB; never empty.
+	// At most 1 MiB, as a rule 16 KiB; never empty.
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
