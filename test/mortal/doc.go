@@ -1,4 +1,5 @@
 // Package mortal holds one test: plug-ins are killed with SIGKILL a thousand times under load, most of them in the middle
-// of a call, and no message passes that was not scanned, and no event is lost. Postfix, milter, agent, Dovecot, store and
-// plug-ins are the real ones.
+// of a call, and an agent with plug-ins a few times among them, and no message passes that was not scanned, and no event is
+// lost. Postfix, milter, agent, Dovecot, store and plug-ins are the real ones; of those that
+// are told of events some run under the store and the queue alone, without an agent, for many more mailboxes.
 package mortal

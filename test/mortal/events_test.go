@@ -121,7 +121,8 @@ func (s subscriber) Deliver(ctx context.Context, e events.Event, c events.Conten
 			Key: e.Key, Mailbox: e.Mailbox.String(), Name: string(e.Name), Time: e.Time.Unix()})
 	} else {
 		effect, err = host.Conservation{Supervisor: s.Supervisor}.Deposit(ctx, plugins.Bundle{
-			Key: e.Key, Mailbox: e.Mailbox.String(), Size: c.Size, SHA256: c.SHA256, MediaType: "message/rfc822", Time: e.Time.Unix(),
+			Key: e.Key, Mailbox: e.Mailbox.String(), Event: string(e.Name), Size: c.Size, SHA256: c.SHA256, MediaType: "message/rfc822",
+			Time: e.Time.Unix(),
 		}, host.Content{ReaderAt: c, Size: c.Size})
 	}
 	switch {
@@ -198,12 +199,21 @@ func (e *teller) settle(t *testing.T) {
 	t.Logf("%d events, each for %d plug-ins", total, len(e.reapers))
 }
 
-// of is what was said of a mailbox, "KEY SUM".
-func (r *reaper) of(mailbox string) []string {
-	var out []string
+// told is what a plug-in says that it was told.
+type told struct {
+	key, event string
+	size       int
+	sum        string // "-" is without content
+}
+
+// of is what was said of a mailbox.
+func (r *reaper) of(mailbox string) []told {
+	var out []told
 	for _, line := range r.all() {
 		if rest, ok := strings.CutPrefix(line, "done "+mailbox+" "); ok {
-			out = append(out, rest)
+			var one told
+			_, _ = fmt.Sscan(rest, &one.key, &one.event, &one.size, &one.sum) // what is missing is found out
+			out = append(out, one)
 		}
 	}
 	return out
@@ -211,15 +221,14 @@ func (r *reaper) of(mailbox string) []string {
 
 // inOrder: every event was told, after those before it; again only with the same key and the same content, and only as
 // long as the next was not told.
-func inOrder(happened []event, told []string) error {
+func inOrder(happened []event, said []told) error {
 	at := -1
-	for _, line := range told {
-		key, sum, _ := strings.Cut(line, " ")
-		if at < 0 || key != happened[at].key {
+	for _, one := range said {
+		if at < 0 || one.key != happened[at].key {
 			at++
 		}
-		if at >= len(happened) || key != happened[at].key || sum != "-" && sum != happened[at].sum {
-			return fmt.Errorf("event %d is told as %q", at, line)
+		if at >= len(happened) || one.key != happened[at].key || one.sum != "-" && one.sum != happened[at].sum {
+			return fmt.Errorf("event %d is told as %v", at, one)
 		}
 	}
 	if at != len(happened)-1 {

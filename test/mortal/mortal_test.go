@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 // Kills of each plug-in: a thousand in all.
 const (
 	killsInMail   = 150 // of each of two
-	killsInEvents = 175 // of each of four
-	killsInAll    = 2*killsInMail + 4*killsInEvents
+	killsAtAgent  = 100 // of each of two
+	killsInEvents = 125 // of each of four
+	killsInAll    = 2*killsInMail + 2*killsAtAgent + 4*killsInEvents
 	leastInCall   = killsInAll * 9 / 10
 )
 
@@ -39,7 +41,7 @@ func folder(t *testing.T) string {
 	}
 	build(t, filepath.Join(dir, "ceralacca"), "cmd/ceralacca")
 	build(t, filepath.Join(bin, "antivirus"), "test/mortal/plug")
-	for _, name := range []string{"conservation", "notification"} {
+	for _, name := range tellable {
 		if err := os.Link(filepath.Join(bin, "antivirus"), filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +63,7 @@ func TestAThousandKills(t *testing.T) {
 	conformance.Covers(t, "C060", "C122", "C232")
 	dir := folder(t)
 	mail, told := newPost(t, dir), newTeller(t, dir)
-	reapers := append(append([]*reaper{}, mail.reapers...), told.reapers...)
+	reapers := slices.Concat(mail.scan, mail.told, told.reapers)
 
 	load, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -70,7 +72,7 @@ func TestAThousandKills(t *testing.T) {
 	var all errgroup.Group
 	all.Go(func() error { return told.reap(load) })
 	for i, host := range []string{"ALFA", "BETA"} {
-		all.Go(func() error { return mail.reap(load, host, mail.reapers[i]) })
+		all.Go(func() error { return mail.reap(load, host, mail.killers(i, host)) })
 	}
 	if err := all.Wait(); err != nil {
 		t.Error(err)
@@ -78,6 +80,7 @@ func TestAThousandKills(t *testing.T) {
 	t.Logf("%d kills in %s", total(reapers, func(r *reaper) int { return r.kills }), time.Since(began).Round(time.Second))
 	stop()
 	mail.settle(t)
+	mail.allTold(t)
 	told.settle(t)
 	mail.noLeak(t)
 	kills, inCall := total(reapers, func(r *reaper) int { return r.kills }), total(reapers, func(r *reaper) int { return r.inCall })
@@ -97,18 +100,35 @@ func total(reapers []*reaper, of func(*reaper) int) int {
 	return sum
 }
 
-// reap kills the antivirus of a host as long as its clients send.
-func (p *post) reap(ctx context.Context, host string, r *reaper) error {
+// killers kill what there is to kill at a host, each one thing, as often as it shall be.
+func (p *post) killers(i int, host string) []func(context.Context) error {
+	out := []func(context.Context) error{func(ctx context.Context) error {
+		if err := p.warm(ctx, host, p.scan[i]); err != nil {
+			return err
+		}
+		return p.scan[i].reap(ctx, killsInMail)
+	}}
+	if host != "ALFA" {
+		return out
+	}
+	for _, r := range p.told {
+		out = append(out, func(ctx context.Context) error { return r.reap(ctx, killsAtAgent) })
+	}
+	return append(out, p.reapAgent)
+}
+
+// reap kills at a host as long as its clients send.
+func (p *post) reap(ctx context.Context, host string, killers []func(context.Context) error) error {
 	load, stop := context.WithCancel(ctx)
 	defer stop()
-	var users errgroup.Group
+	var users, reaping errgroup.Group
 	for range clients {
 		users.Go(func() error { return p.send(load, host) })
 	}
-	err := p.warm(ctx, host, r)
-	if err == nil {
-		err = r.reap(ctx, killsInMail)
+	for _, kill := range killers {
+		reaping.Go(func() error { return kill(ctx) })
 	}
+	err := reaping.Wait()
 	stop()
 	return errors.Join(err, users.Wait())
 }

@@ -3,6 +3,7 @@ package mortal
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -156,6 +157,9 @@ func (r *reaper) reap(ctx context.Context, n int) error {
 		if err != nil {
 			return err
 		}
+		if after < before {
+			before = 0 // another host, which counts anew
+		}
 		if after > before {
 			inCall++
 		}
@@ -182,7 +186,11 @@ func (r *reaper) reapOne(ctx context.Context) error {
 		if rand.N(8) > 0 && !r.hold(l) {
 			continue
 		}
-		if err := syscall.Kill(l.pid, syscall.SIGKILL); err != nil {
+		err = syscall.Kill(l.pid, syscall.SIGKILL)
+		if errors.Is(err, syscall.ESRCH) {
+			continue // its host was killed
+		}
+		if err != nil {
 			return fmt.Errorf("%s: kill %d: %w", r.name, l.pid, err)
 		}
 		_, err = r.until(ctx, "the next process", func(next *life) bool { return next != l })

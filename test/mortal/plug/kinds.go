@@ -36,7 +36,7 @@ func (m *mortal) Notify(_ context.Context, e plugins.Event) (plugins.Effect, err
 	if _, _, err := m.work(nil); err != nil {
 		return plugins.Effect{}, err
 	}
-	err := m.tell("done %s %s -", e.Mailbox, e.Key)
+	err := m.tell("done %s %s %s 0 -", e.Mailbox, e.Key, e.Name)
 	linger()
 	return plugins.Effect{Outcome: plugins.Done, Reference: e.Key}, err
 }
@@ -47,7 +47,7 @@ func (m *mortal) Deposit(_ context.Context, b plugins.Bundle, c *plugins.Content
 	if err != nil {
 		return plugins.Effect{}, err
 	}
-	err = m.tell("done %s %s %x", b.Mailbox, b.Key, sum)
+	err = m.tell("done %s %s %s %d %x", b.Mailbox, b.Key, b.Event, b.Size, sum)
 	linger()
 	return plugins.Effect{Outcome: plugins.Done, Reference: b.Key}, err
 }
