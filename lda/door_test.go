@@ -55,6 +55,26 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	w.start()
 }
 
+// TestEndBeforeTheDoorsAreServed: an agent that is told to end while it starts ends.
+func TestEndBeforeTheDoorsAreServed(t *testing.T) {
+	w := newWorld(t)
+	w.stop()
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- w.agent.Serve(ctx) }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("Serve: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the agent does not end")
+		}
+	}
+}
+
 // TestShutdown: connections that Postfix only keeps are closed at once; a message in hand is ended and answered.
 func TestShutdown(t *testing.T) {
 	w := newWorld(t)

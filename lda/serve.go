@@ -85,6 +85,7 @@ func (a *Agent) shut(doors []door, cancel context.CancelFunc) {
 				cancel()
 				_ = d.server.Close() // what is left is cancelled; Postfix presents it again
 			}
+			_ = d.listener.Close() // closed above, unless the server has not yet begun and does not know of it
 		})
 	}
 	ending.Wait()
