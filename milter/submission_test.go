@@ -177,10 +177,10 @@ func TestSubmissionTooLarge(t *testing.T) {
 			t.Errorf("%s: %q, want %s", test.name, got, test.want)
 		}
 	}
-	for _, want := range []string{"size", "too-many-fields"} {
-		if a := w.arrive(); a.record.Reason != want {
-			t.Errorf("reason %q, want %s", a.record.Reason, want)
-		}
+	reasons := []string{w.arrive().record.Reason, w.arrive().record.Reason} // the queue manager may take the second first
+	slices.Sort(reasons)
+	if want := []string{"size", "too-many-fields"}; !slices.Equal(reasons, want) {
+		t.Errorf("reasons %q, want %q", reasons, want)
 	}
 	w.mta.Empty(t)
 }
