@@ -113,6 +113,8 @@ func scan(ctx context.Context, scanner *opened[Scanner], content *Content) (answ
 	result, err := impl.Scan(ctx, content)
 	a := answer{Result: result, read: content.read}
 	switch {
+	case err != nil && late(ctx) != nil:
+		return answer{}, late(ctx)
 	case err != nil:
 		a.Verdict, a.reason = Unscanned, err.Error()
 	case result.Verdict != Infected && !content.whole():

@@ -98,6 +98,9 @@ func (s conservation) Deposit(stream grpc.ClientStreamingServer[contractv2.Depos
 	if err == nil && effect.Outcome == Done && !content.whole() {
 		err = ErrShort
 	}
+	if err != nil && late(stream.Context()) != nil {
+		return late(stream.Context())
+	}
 	if err != nil {
 		effect = Effect{Outcome: Later, Reason: err.Error()}
 	}

@@ -72,6 +72,9 @@ func (s keyServer) Sign(ctx context.Context, r *contractv2.SignRequest) (*contra
 		return &contractv2.SignResponse{Outcome: contractv2.Outcome_OUTCOME_REFUSED, Reason: "only RSA over SHA-256 is known"}, nil
 	}
 	signature, err := impl.Sign(ctx, r.KeyId, r.Digest)
+	if err != nil && late(ctx) != nil {
+		return nil, late(ctx)
+	}
 	if err != nil {
 		return &contractv2.SignResponse{Outcome: contractv2.Outcome_OUTCOME_LATER, Reason: err.Error()}, nil
 	}

@@ -55,6 +55,9 @@ func (s notification) Notify(ctx context.Context, r *contractv2.NotifyRequest) (
 	}
 	effect, err := impl.Notify(ctx, Event{Key: r.IdempotencyKey, Mailbox: r.Mailbox, Name: r.Event, Time: r.Time,
 		Metadata: metadata(r.Metadata), Headers: r.Headers})
+	if err != nil && late(ctx) != nil {
+		return nil, late(ctx)
+	}
 	if err != nil {
 		effect = Effect{Outcome: Later, Reason: err.Error()}
 	}

@@ -164,6 +164,15 @@ func (o *opened[T]) health() Health {
 	return Health{}
 }
 
+// late is the error of a call whose deadline passed, or that was given up, while the author's code was at it; nil while it
+// holds. Without it the host would now hear that the plug-in could not, and now that it is slow, as the race ends.
+func late(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return status.FromContextError(ctx.Err()).Err()
+}
+
 // common is the part of opened that does not depend on the kind.
 type common interface {
 	configure(context.Context, Setup) string

@@ -128,7 +128,7 @@ func TestKeyPlugin(t *testing.T) {
 		answer string
 		want   error
 	}{
-		{"wrong", signer.ErrKey}, {"later", host.ErrUnable}, {"hang", host.ErrSlow}, {"die", host.ErrDied},
+		{"wrong", signer.ErrKey}, {"later", host.ErrUnable}, {"slow", host.ErrSlow}, {"hang", host.ErrSlow}, {"die", host.ErrDied},
 	} {
 		tell(t, dir, "answer", []byte(test.answer))
 		before := log.alarms()

@@ -59,13 +59,16 @@ func (o *obedient) log(words ...string) error {
 }
 
 // told does what the file says.
-func (o *obedient) told(key string) (plugins.Effect, error) {
+func (o *obedient) told(ctx context.Context, key string) (plugins.Effect, error) {
 	word, _ := os.ReadFile(filepath.Join(o.folder, "answer")) // none: it obeys nobody
 	switch strings.TrimSpace(string(word)) {
 	case "later":
 		return plugins.Effect{Outcome: plugins.Later, Reason: "told so"}, nil
 	case "refused":
 		return plugins.Effect{Outcome: plugins.Refused, Reason: "told so"}, nil
+	case "slow":
+		<-ctx.Done()
+		return plugins.Effect{}, ctx.Err()
 	case "hang":
 		select {} // also when the call has ended: nothing is answered at the deadline
 	case "die":
@@ -85,7 +88,7 @@ func (o *obedient) Notify(ctx context.Context, e plugins.Event) (plugins.Effect,
 	if err := o.log(e.Key, e.Mailbox, e.Name, e.Metadata.Identifier, subject); err != nil {
 		return plugins.Effect{}, err
 	}
-	return o.told(e.Key)
+	return o.told(ctx, e.Key)
 }
 
 // Deposit implements plugins.Depositor.
@@ -100,7 +103,7 @@ func (o *obedient) Deposit(ctx context.Context, b plugins.Bundle, c *plugins.Con
 	if err := os.WriteFile(filepath.Join(o.folder, b.Key+".eml"), data, 0o644); err != nil {
 		return plugins.Effect{}, err
 	}
-	return o.told(b.Key)
+	return o.told(ctx, b.Key)
 }
 
 // Status implements plugins.Depositor.
@@ -143,7 +146,7 @@ func (o *obedient) Sign(ctx context.Context, _ string, digest []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	effect, err := o.told("")
+	effect, err := o.told(ctx, "")
 	if err != nil || effect.Outcome != plugins.Done {
 		return nil, errors.Join(err, errors.New(effect.Reason))
 	}
