@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -28,18 +29,6 @@ func (pluginEventsCommand) Help() string {
 	return "Lists the events that plug-ins have not taken, the oldest first: those that wait, and those that were refused for " +
 		"good. Asks the running agent; when it is stopped, reads its store. The exit code is 0 also when there are some.\n\n" +
 		"Examples:\n\n  ceralacca plugin events --plugin archive\n  ceralacca plugin events --drop archive --yes"
-}
-
-// event is what is shown of one.
-type event struct {
-	Plugin    string    `json:"plugin"`
-	Mailbox   string    `json:"mailbox"`
-	Event     string    `json:"event"`
-	Time      time.Time `json:"time"`
-	Attempts  int       `json:"attempts"`
-	Next      time.Time `json:"next"`
-	LastError string    `json:"last_error"`
-	Refused   bool      `json:"refused"`
 }
 
 // Run prints a table and a sum, or drops.
@@ -68,7 +57,7 @@ func (c pluginEventsCommand) table(ctx context.Context, q admin.Questions, s *st
 	var oldest time.Duration
 	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
 	err := q.Events(ctx, c.Plugin, c.Mailbox, func(line json.RawMessage) error {
-		var e event
+		var e events.Waiting
 		if err := json.Unmarshal(line, &e); err != nil {
 			return err
 		}
@@ -81,7 +70,7 @@ func (c pluginEventsCommand) table(ctx context.Context, q admin.Questions, s *st
 			waiting++
 			oldest = max(oldest, now.Sub(e.Time))
 		}
-		_, err := fmt.Fprintln(w, e.row(now))
+		_, err := fmt.Fprintln(w, eventRow(e, now))
 		return err
 	})
 	if err != nil {
@@ -101,8 +90,8 @@ func (c pluginEventsCommand) table(ctx context.Context, q admin.Questions, s *st
 	return err
 }
 
-// row is one line of the table.
-func (e event) row(now time.Time) string {
+// eventRow is one line of the table.
+func eventRow(e events.Waiting, now time.Time) string {
 	next := "at once, or after the one before"
 	switch {
 	case e.Refused:
@@ -116,7 +105,7 @@ func (e event) row(now time.Time) string {
 	if e.LastError != "" {
 		last = fmt.Sprintf("%.200q", e.LastError)
 	}
-	return strings.Join([]string{e.Plugin, e.Mailbox, e.Event, now.Sub(e.Time).Round(time.Second).String(), fmt.Sprint(e.Attempts),
+	return strings.Join([]string{e.Plugin, e.Mailbox, string(e.Event), now.Sub(e.Time).Round(time.Second).String(), fmt.Sprint(e.Attempts),
 		next, last}, "\t")
 }
 

@@ -32,15 +32,15 @@ func (c pluginListCommand) Run(ctx context.Context, s *streams) error {
 	if len(conf.Plugins) == 0 {
 		fmt.Fprintf(s.out, "%s has no [plugins.NAME]\n", c.Config)
 	}
+	described, faults := app.DescribePlugins(ctx, conf)
 	for _, p := range conf.Plugins {
-		d, err := app.Program(p).Describe(ctx)
+		d, fits := described[p.Name]
 		said := fmt.Sprintf("%-12s %s %s, needs %s", d.Kind, d.Name, d.Version, needs(d))
-		if err != nil {
+		if !fits {
 			said = "does not fit"
 		}
 		fmt.Fprintf(s.out, "%-16s %s; %s; %s; %s\n", p.Name, said, sum(p), around(p), running(p))
 	}
-	faults := app.PluginFaults(ctx, conf)
 	for _, f := range faults {
 		fmt.Fprintln(s.out, f)
 	}

@@ -82,7 +82,7 @@ func (l loader) read(ctx context.Context, path string, running *parts) (*parts, 
 	}
 	p := &parts{config: conf}
 	var faults config.Faults
-	if p.described, faults = describePlugins(ctx, conf); len(faults) > 0 {
+	if p.described, faults = DescribePlugins(ctx, conf); len(faults) > 0 {
 		return nil, faults
 	}
 	return p, nil

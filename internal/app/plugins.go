@@ -15,12 +15,13 @@ import (
 // PluginFaults asks each plug-in of the configuration what it is, and holds [plugins.NAME.config] against its schema. It
 // starts none for good.
 func PluginFaults(ctx context.Context, c *config.Config) config.Faults {
-	_, faults := describePlugins(ctx, c)
+	_, faults := DescribePlugins(ctx, c)
 	return faults
 }
 
-// describePlugins is [PluginFaults] with what the plug-ins that fit say of themselves, by the names of their sections.
-func describePlugins(ctx context.Context, c *config.Config) (map[string]plugins.Description, config.Faults) {
+// DescribePlugins is [PluginFaults] with what the plug-ins that can be described say of themselves, by the names of their
+// sections.
+func DescribePlugins(ctx context.Context, c *config.Config) (map[string]plugins.Description, config.Faults) {
 	described := map[string]plugins.Description{}
 	var faults config.Faults
 	for _, p := range c.Plugins {
