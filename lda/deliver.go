@@ -93,6 +93,7 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		err = j.mayHandOver(ctx)
 	}
 	if err != nil {
+		told.forget()
 		return time.Time{}, err
 	}
 	err = j.agent.o.Register.Probe().Around(effect.StepHandOver, key.Effect, func() error { return j.intoMailbox(ctx, p) })

@@ -110,6 +110,7 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 		err = w.mayHandOver(ctx)
 	}
 	if err != nil {
+		told.forget()
 		return err
 	}
 	name := h.Keys[0].Effect

@@ -141,6 +141,7 @@ func (w *work) passClaimed(ctx context.Context, c *effect.Claim, p passing) erro
 		err = w.mayHandOver(ctx)
 	}
 	if err != nil {
+		told.forget()
 		return err
 	}
 	var aside *tracking.Due
