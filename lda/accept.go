@@ -50,10 +50,14 @@ func (j *job) accepted(tx store.Tx, s issued) error {
 	if err := j.likelyTwice(tx, s.Instant); err != nil {
 		return err
 	}
-	return tracking.PutSubmission(tx, j.record.ID, tracking.Submission{
+	sent := tracking.Submission{
 		Identifier: j.data.Identifier, Sender: j.data.Sender, Recipients: j.data.Recipients, Subject: j.data.Subject,
 		MessageID: j.data.MessageID, ReplyTo: j.data.ReplyTo, Receipt: j.data.Receipt, Time: s.Instant,
-	})
+	}
+	if err := tracking.PutSubmission(tx, j.record.ID, sent); err != nil {
+		return err
+	}
+	return startWatch(tx, j.provider.Name, j.record.ID, sent)
 }
 
 // tableSent holds the identifier under which a message was accepted first, by its sender and the Message-ID that the

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
@@ -75,6 +76,9 @@ type Agent struct {
 	live  atomic.Pointer[settings]
 	turns turns
 
+	started  time.Time // for what fell due before
+	watching watching
+
 	toDovecot, toOut lines
 }
 
@@ -91,7 +95,7 @@ func New(o Options) (*Agent, error) {
 	if o.Spool == "" {
 		o.Spool = defaultSpool
 	}
-	a := &Agent{o: o}
+	a := &Agent{o: o, started: o.Clock.Now()}
 	return a, a.Reload(o.Config, o.Key, o.Mailboxes)
 }
 

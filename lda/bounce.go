@@ -110,20 +110,12 @@ func (w *work) bounced(ctx context.Context, r *report) (*bounced, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := w.agent.o.Register.Known(ctx, w.live.config.Provider.Name, string(s.Identifier))
+	digest, err := w.digestSent(ctx, s.Identifier)
 	if err != nil {
 		return nil, err
 	}
-	if len(known) != 1 {
-		return nil, w.alarm("an envelope of ours has not one content", fmt.Errorf("%s has %d", s.Identifier, len(known)))
-	}
-	about := &pec.CertData{
-		Kind: pec.KindTransport, Sender: s.Sender, Recipients: s.Recipients, ReplyTo: s.ReplyTo, Subject: s.Subject,
-		Provider: w.live.config.Provider.Name, Time: s.Time, Identifier: s.Identifier, MessageID: s.MessageID,
-		Receipt: s.Receipt,
-	}
 	w.log = w.log.With("identifier", string(s.Identifier))
-	return &bounced{work: w, report: r, about: about, digest: known[0]}, nil
+	return &bounced{work: w, report: r, about: w.sent(s), digest: digest}, nil
 }
 
 // conclude does what the statuses ask for: a certified recipient gets a non-delivery notice of ours, the ordinary ones

@@ -1,11 +1,14 @@
 package lda
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
@@ -24,6 +27,9 @@ const (
 
 	effectRetention     = "quarantine-removal"
 	effectContradiction = "contradiction" // about a virus, by recipient
+
+	effectTimeout12 = "timeout-12h" // by certified recipient
+	effectTimeout24 = "timeout-24h" // likewise
 )
 
 // key names an effect of the signed message of a job. [C165]
@@ -46,6 +52,27 @@ func (w *work) reply(about *pec.CertData, kind pec.Kind, at time.Time) pec.CertD
 		Subject: about.Subject, Provider: w.live.config.Provider.Name, Time: at, Identifier: about.Identifier,
 		MessageID: about.MessageID,
 	}
+}
+
+// sent is what the store keeps of an envelope of ours, as its certification data.
+func (w *work) sent(s tracking.Submission) *pec.CertData {
+	return &pec.CertData{
+		Kind: pec.KindTransport, Sender: s.Sender, Recipients: s.Recipients, ReplyTo: s.ReplyTo, Subject: s.Subject,
+		Provider: w.live.config.Provider.Name, Time: s.Time, Identifier: s.Identifier, MessageID: s.MessageID,
+		Receipt: s.Receipt,
+	}
+}
+
+// digestSent is the digest of the signed part of an envelope of ours, as the register has it.
+func (w *work) digestSent(ctx context.Context, id pec.Identifier) ([32]byte, error) {
+	known, err := w.agent.o.Register.Known(ctx, w.live.config.Provider.Name, string(id))
+	if err != nil {
+		return [32]byte{}, err
+	}
+	if len(known) != 1 {
+		return [32]byte{}, w.alarm("an envelope of ours has not one content", fmt.Errorf("%s has %d", id, len(known)))
+	}
+	return known[0], nil
 }
 
 // event begins a record of the legal log about a message. [C241]

@@ -27,6 +27,9 @@ type plan struct {
 	done func(tx store.Tx, s issued) error
 	// announce prepares events beside that of the notification itself; nil is none.
 	announce func() (announcement, error)
+	// when says why the notification is due no more; nil is always due. It is asked in the transaction that prepares the
+	// notification, and again just before the hand-over; what surely did not arrive is taken back, to be asked again.
+	when func(tx store.Tx) error
 }
 
 // issued is a notification that arrived.
@@ -89,7 +92,7 @@ func (w *work) fresh(ctx context.Context, c *effect.Claim, p plan) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
-	if err := w.prepare(ctx, c, prepared); err != nil {
+	if err := w.prepareWhen(ctx, c, p.when, prepared); err != nil {
 		return err
 	}
 	return w.finish(ctx, c, p, handing{issued{prepared, notice}, sealed, false})
@@ -109,6 +112,9 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 	if err == nil {
 		err = w.mayHandOver(ctx)
 	}
+	if err == nil {
+		err = w.stillDue(ctx, c, p, h)
+	}
 	if err != nil {
 		told.forget()
 		return err
@@ -121,6 +127,7 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 	})
 	if err != nil {
 		told.forget()
+		err = w.takeBack(ctx, c, p, h, err)
 		return fail("hand over "+name, h.notice.Data.Identifier, pec.ErrorTemporary, err)
 	}
 	w.end(c, h.Keys, func(tx store.Tx) error {
@@ -140,6 +147,30 @@ func (w *work) finish(ctx context.Context, c *effect.Claim, p plan, h handing) e
 	w.log.InfoContext(ctx, "issued", "effect", name, "kind", string(h.notice.Data.Kind), "to", h.To.String(),
 		"message_id", h.MessageID, "put_aside", aside != nil)
 	return nil
+}
+
+// stillDue asks once more before a hand-over that no earlier run can have begun, and takes back what is due no more.
+func (w *work) stillDue(ctx context.Context, c *effect.Claim, p plan, h handing) error {
+	if p.when == nil || h.again {
+		return nil
+	}
+	err := w.agent.o.Store.View(ctx, p.when)
+	if err == nil {
+		return nil
+	}
+	if failed := c.Withdraw(ctx, h.Keys); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// takeBack makes a hand-over that failed, and surely put nothing into a mailbox, as if it had never been prepared, when
+// it may be due no more at the next try.
+func (w *work) takeBack(ctx context.Context, c *effect.Claim, p plan, h handing, err error) error {
+	if p.when == nil || h.again || errors.Is(err, errUncertain) || !w.live.local(h.To) {
+		return err
+	}
+	return errors.Join(err, c.Withdraw(ctx, h.Keys))
 }
 
 // tellOf prepares the events of a notification that is handed over. What the plan adds happened first.

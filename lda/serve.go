@@ -40,6 +40,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	defer stopRetries()
 	running.Go(func() { a.retry(retries) })
 	running.Go(func() { a.retire(retries) })
+	running.Go(func() { a.watch(retries) })
 	select {
 	case <-ctx.Done():
 	case err = <-failed:

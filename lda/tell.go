@@ -78,15 +78,12 @@ func tell(ctx context.Context, j *job) error {
 	case !accepted(h.acceptance.Sender, h.acceptance.Recipients, j.data.Sender, recipient):
 		return j.contradicts(ctx, recipient, "we accepted no such message of that sender for that recipient")
 	}
-	known, err := j.agent.o.Register.Known(ctx, j.live.config.Provider.Name, string(j.data.Identifier))
+	digest, err := j.digestSent(ctx, j.data.Identifier)
 	if err != nil {
 		return err
 	}
-	if len(known) != 1 {
-		return j.work.alarm("an envelope of ours has not one content", fmt.Errorf("%s has %d", j.data.Identifier, len(known)))
-	}
 	return j.issueTold(ctx, told{
-		about: j.data, recipient: recipient, virus: policy.VirusOf(j.data.Detail), digest: known[0], at: j.record.Instant,
+		about: j.data, recipient: recipient, virus: policy.VirusOf(j.data.Detail), digest: digest, at: j.record.Instant,
 		related: j.messageID(),
 	})
 }

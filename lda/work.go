@@ -83,10 +83,15 @@ func (w *work) mayHandOver(ctx context.Context) error {
 // prepare makes an artefact durable before its hand-over, in one transaction with what ended before it. Nothing is
 // prepared for a connection that is gone: it would be looked for in vain.
 func (w *work) prepare(ctx context.Context, c *effect.Claim, p effect.Prepared) error {
+	return w.prepareWhen(ctx, c, nil, p)
+}
+
+// prepareWhen is prepare unless when, in the same transaction, says why not.
+func (w *work) prepareWhen(ctx context.Context, c *effect.Claim, when func(store.Tx) error, p effect.Prepared) error {
 	if err := w.alive(ctx); err != nil {
 		return err
 	}
-	err := c.PrepareAfter(ctx, w.ended, p)
+	err := c.PrepareWhen(ctx, when, w.ended, p)
 	if err == nil {
 		w.ended = nil
 	}

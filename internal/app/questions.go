@@ -91,9 +91,10 @@ func (r *records) page(ctx context.Context, id pec.Identifier, from uint64) (lin
 // Audit implements admin.Questions. What was prepared before the grace began, and never done, is a fault too.
 func (r *records) Audit(ctx context.Context, grace time.Duration, fn func(json.RawMessage) error) error {
 	var lines []json.RawMessage
-	settled := r.clock.Now().Add(-grace)
+	now := r.clock.Now()
+	settled := now.Add(-grace)
 	err := r.store.View(ctx, func(tx store.Tx) error {
-		findings, err := ledger.Audit{Ours: r.ours, Settled: settled}.Run(tx)
+		findings, err := ledger.Audit{Ours: r.ours, Settled: settled, Now: now}.Run(tx)
 		if err != nil {
 			return err
 		}

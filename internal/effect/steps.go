@@ -35,12 +35,23 @@ func (c *Claim) Prepare(ctx context.Context, artefacts ...Prepared) error {
 // PrepareAfter is Prepare that also writes down what ended before, in the same transaction. The end of ctx is not obeyed
 // when there is any. On an error nothing is written, and what ended is still to be.
 func (c *Claim) PrepareAfter(ctx context.Context, ended []Ended, artefacts ...Prepared) error {
+	return c.PrepareWhen(ctx, nil, ended, artefacts...)
+}
+
+// PrepareWhen is PrepareAfter that first asks, in the same transaction, whether what is prepared is still true: an error
+// of when is returned, and nothing is written. when may be nil.
+func (c *Claim) PrepareWhen(ctx context.Context, when func(store.Tx) error, ended []Ended, artefacts ...Prepared) error {
 	var keys []Key
 	for _, p := range artefacts {
 		keys = append(keys, p.Keys...)
 	}
 	rows := map[Key]keyRow{}
 	next := part{claim: c, step: StepPrepared, keys: keys, write: func(tx store.Tx) error {
+		if when != nil {
+			if err := when(tx); err != nil {
+				return err
+			}
+		}
 		for _, p := range artefacts {
 			if err := c.prepare(tx, p, rows); err != nil {
 				return err

@@ -23,7 +23,8 @@ type Finding struct {
 	//  4. Whoever is taken charge of, delivered to or not, is a certified recipient of the message, and ours to answer for.
 	//  5. Each certified recipient of ours has one outcome: a receipt of what was delivered, or a notice that it was not.
 	//  6. Virus detections and the notices of non-delivery that they cause go by twos.
-	//  7. Of a recipient that breaks 3 or 5 the sender was told that time ran out.
+	//  7. Of a recipient that breaks 3 or 5, and of one of another provider of whom nothing is known, the sender was told that
+	//     time ran out: once after 12 hours, once after 22.
 	//  8. An infected message is in the quarantine before anybody is told of it, and stays there for its time.
 	Rule int `json:"rule"`
 	// Fault says that something is wrong; otherwise it is worth knowing.
@@ -39,6 +40,9 @@ type Audit struct {
 	// Settled is the instant at which a message must have begun, or before, to have come to its end: of younger ones
 	// only what is there is judged, not what is missing.
 	Settled time.Time
+	// Now is the present: it says whose sender should have been told by now that time ran out. When it is zero, that is
+	// worth knowing only.
+	Now time.Time
 }
 
 // Run judges every message of the log, as it stands in tx, in the order of the identifiers. No findings: all is well.
@@ -83,7 +87,7 @@ func (m *message) add(r Record) error {
 // judge applies all rules.
 func (m *message) judge() []Finding {
 	for _, rule := range []func(*message){
-		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, virusesByTwos, foreignOutcomes,
+		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, virusesByTwos, foreignOutcomes, timeNotices,
 		keptBeforeTold, worthKnowing,
 	} {
 		rule(m)

@@ -41,6 +41,7 @@ func newStory(t testing.TB, sender string, recipients ...string) *story {
 // tell adds a record about some recipients.
 func (s *story) tell(e ledger.Event, covered ...string) *story {
 	r := ledger.Record{Identifier: s.id, Time: instant, Sender: s.sender, Recipients: s.recipients, Event: e, Provider: "P"}
+	r.Time = r.Time.Add(map[ledger.Event]time.Duration{ledger.EventTimeout12: 12 * time.Hour, ledger.EventTimeout24: 23 * time.Hour}[e])
 	for _, c := range covered {
 		r.Covered = append(r.Covered, address(s.t, c))
 	}

@@ -79,7 +79,8 @@ func oneTakeCharge(m *message) {
 // onlyRecipients is rule 4.
 func onlyRecipients(m *message) {
 	recipients := m.recipients()
-	for _, r := range m.of(EventTakeCharge, EventDelivery, EventDeliveryReceipt, EventNonDelivery, EventVirusDetection, EventNonDeliveryVirus) {
+	for _, r := range m.of(EventTakeCharge, EventDelivery, EventDeliveryReceipt, EventNonDelivery, EventVirusDetection, EventNonDeliveryVirus,
+		EventTimeout12, EventTimeout24) {
 		for _, a := range r.Covered {
 			switch {
 			case !slices.Contains(recipients, a.Fold()):
@@ -107,9 +108,9 @@ func onlyTheirRecipients(m *message) {
 }
 
 // maySpeakFor says whether an event may be about a recipient of another provider: its sender's provider tells what its
-// own servers could not do, and of the viruses that others detected.
+// own servers could not do, of the viruses that others detected, and that time ran out.
 func (m *message) maySpeakFor(e Event) bool {
-	return m.local() && (e == EventNonDelivery || e == EventNonDeliveryVirus)
+	return m.local() && slices.Contains([]Event{EventNonDelivery, EventNonDeliveryVirus, EventTimeout12, EventTimeout24}, e)
 }
 
 // oneOutcome is rule 5.
@@ -180,6 +181,8 @@ func foreignOutcomes(m *message) {
 			m.fault(5, "The sender was told that %s has no message, after its provider had said that it has.", a)
 		case len(delivered) > 0 && len(refused)+len(notices) > 0:
 			m.note(5, "The provider of %s contradicts what was known.", a)
+		case len(delivered)+len(refused)+len(notices) == 0 && m.overdue():
+			m.foreignNotices(a)
 		case len(delivered)+len(refused)+len(notices) == 0 && m.settled() && told[a] == 0:
 			m.note(7, "Nothing is known of %s.", a)
 		}
