@@ -76,8 +76,8 @@ func (t *timeouts) tell(ctx context.Context, recipient pec.Address) error {
 		compose: t.compose,
 		done:    t.done,
 		when: func(tx store.Tx) error {
-			known, err := knownOf(tx, t.about.Provider, t.about.Identifier, recipient)
-			if err == nil && !policy.NoticeDue(t.last, known) {
+			state, err := tracking.Outcome(tx, t.about.Provider, t.about.Identifier, recipient)
+			if err == nil && !policy.NoticeDue(t.last, known(state)) {
 				err = errKnown
 			}
 			return err

@@ -30,13 +30,13 @@ const (
 // startWatch begins to watch a submission, in the transaction that accepts it. What is known already counts. Ordinary
 // recipients are not watched. [C088] [C100] [C183]
 func startWatch(tx store.Tx, provider, transaction string, s tracking.Submission) error {
-	recipients, err := watchedRecipients(tx, provider, s)
+	recipients, err := s.Certified(tx, provider)
 	if err != nil {
 		return err
 	}
 	first, last := false, false
 	for _, r := range recipients {
-		first, last = first || policy.NoticeDue(false, r.Known), last || policy.NoticeDue(true, r.Known)
+		first, last = first || policy.NoticeDue(false, known(r.State)), last || policy.NoticeDue(true, known(r.State))
 	}
 	w := tracking.Watch{Transaction: transaction, Sent: s.Time, Last: !first, Due: s.Time.Add(policy.FirstNotice)}
 	if !last {
@@ -48,33 +48,9 @@ func startWatch(tx store.Tx, provider, transaction string, s tracking.Submission
 	return tracking.PutWatch(tx, w)
 }
 
-// watchedRecipient is a certified recipient of a message of ours, and what is known of it.
-type watchedRecipient struct {
-	pec.Address
-	policy.Known
-}
-
-// watchedRecipients are those of a message, each once, in order.
-func watchedRecipients(tx store.Tx, provider string, s tracking.Submission) ([]watchedRecipient, error) {
-	var out []watchedRecipient
-	seen := make(map[pec.Address]bool)
-	for _, r := range s.Recipients {
-		if r.Type != pec.Certified || seen[r.Address.Fold()] {
-			continue
-		}
-		seen[r.Address.Fold()] = true
-		known, err := knownOf(tx, provider, s.Identifier, r.Address)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, watchedRecipient{r.Address, known})
-	}
-	return out, nil
-}
-
-func knownOf(tx store.Tx, provider string, id pec.Identifier, recipient pec.Address) (policy.Known, error) {
-	state, err := tracking.Outcome(tx, provider, id, recipient)
-	return policy.Known{Taken: state.Taken != nil, Final: state.Final != nil}, err
+// known is a state of a recipient in the words of the rules.
+func known(s tracking.State) policy.Known {
+	return policy.Known{Taken: s.Taken != nil, Final: s.Final != nil}
 }
 
 // watching lets one look go on at a time.
@@ -237,9 +213,9 @@ func (a *Agent) notify(ctx context.Context, watched tracking.Watch, begun begunN
 	}
 	var due []pec.Address
 	for _, r := range recipients {
-		open = open || !r.Final
+		open = open || r.Final == nil
 		key := begunNotice{timeoutEffect(watched.Last), string(s.Identifier), r.Fold().String()}
-		if begun[key] || !waits && policy.NoticeDue(watched.Last, r.Known) {
+		if begun[key] || !waits && policy.NoticeDue(watched.Last, known(r.State)) {
 			due = append(due, r.Address)
 		}
 	}
@@ -250,7 +226,7 @@ func (a *Agent) notify(ctx context.Context, watched tracking.Watch, begun begunN
 }
 
 // watched reads what a watch is about.
-func (a *Agent) watched(ctx context.Context, w tracking.Watch) (s tracking.Submission, recipients []watchedRecipient, err error) {
+func (a *Agent) watched(ctx context.Context, w tracking.Watch) (s tracking.Submission, recipients []tracking.Recipient, err error) {
 	provider := a.live.Load().config.Provider.Name
 	err = a.o.Store.View(ctx, func(tx store.Tx) error {
 		var found bool
@@ -259,7 +235,7 @@ func (a *Agent) watched(ctx context.Context, w tracking.Watch) (s tracking.Submi
 			err = fmt.Errorf("%w: no submission of transaction %s", store.ErrRow, w.Transaction)
 		}
 		if err == nil {
-			recipients, err = watchedRecipients(tx, provider, s)
+			recipients, err = s.Certified(tx, provider)
 		}
 		return err
 	})

@@ -29,6 +29,7 @@ type commands struct {
 	Verify      verifyCommand     `cmd:"" help:"Say what a message is, who certified what and when, and what agrees."`
 	Log         logCommand        `cmd:"" help:"Read the legal log."`
 	Audit       auditCommand      `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
+	Pending     pendingCommand    `cmd:"" help:"List messages of ours that no outcome is known of, and when their senders are told."`
 	Receipts    receiptsCommand   `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
 	Plugin      pluginCommand     `cmd:"" help:"Write, check, describe and list plug-ins."`
 	Quarantine  quarantineCommand `cmd:"" help:"Look after infected messages."`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -51,7 +52,7 @@ func (r result) says(t testing.TB, name string, code int, out, errs string) {
 // Every command has help with an example, and wrong flags and missing arguments are errors of usage.
 func TestHelpAndUsage(t *testing.T) {
 	commands := [][]string{{"milter"}, {"lda"}, {"check-config"}, {"verify"}, {"log"}, {"log", "list"}, {"audit"}, {"receipts"},
-		{"receipts", "undelivered"}, {"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "export"}, {"version"}}
+		{"receipts", "undelivered"}, {"pending"}, {"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "export"}, {"version"}}
 	top := command(t, "--help")
 	for _, words := range commands {
 		name := strings.Join(words, " ")
@@ -153,12 +154,35 @@ func fill(t testing.TB, w *apptest.World) {
 				return err
 			}
 		}
+		if err := sent(tx, mario, when); err != nil {
+			return err
+		}
 		return tracking.PutDue(tx, tracking.Due{ID: "1", Identifier: idGood, Kind: pec.KindDelivery, To: mario, Since: when, Next: when,
 			Attempts: 3, LastError: "552 5.2.2 full"})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sent has mario write to two recipients of others, of whom one was taken charge of, and to himself, who has it.
+func sent(tx store.Tx, mario pec.Address, when time.Time) error {
+	anna, err := pec.ParseAddress("anna@beta.example")
+	if err != nil {
+		return err
+	}
+	bruno, err := pec.ParseAddress("bruno@beta.example")
+	if err != nil {
+		return err
+	}
+	s := tracking.Submission{Identifier: idGood, Sender: mario, Time: when, Recipients: []pec.Recipient{
+		{Address: anna, Type: pec.Certified}, {Address: bruno, Type: pec.Certified}, {Address: mario, Type: pec.Certified}}}
+	taken := tracking.Fact{Sender: "Alfa PEC S.p.A.", Identifier: idGood, Recipient: bruno, Kind: tracking.Taken, Time: when}
+	has := tracking.Fact{Sender: "Alfa PEC S.p.A.", Identifier: idGood, Recipient: mario, Kind: tracking.Delivered, Time: when}
+	_, first := tracking.Record(tx, taken)
+	_, second := tracking.Record(tx, has)
+	return errors.Join(first, second, tracking.PutSubmission(tx, "t1", s),
+		tracking.PutWatch(tx, tracking.Watch{Transaction: "t1", Sent: when, Last: true, Due: time.Now().Add(time.Hour)}))
 }
 
 // With the agent stopped the commands read its store; with the agent running they ask it. The answers are the same.
@@ -238,6 +262,17 @@ func ask5(t *testing.T, w *apptest.World) map[string]result {
 		"brackets": ask("log", "list", "--json", "--id", "<"+idGood+">"), "audit json": ask("audit", "--json"), "young": ask("audit", "--grace", "96h"), "receipts": ask("receipts", "undelivered"),
 		"events": ask("plugin", "events", "--json"), "events of nobody": ask("plugin", "events", "--mailbox", "luigi@alfa.example"),
 	}
+	all["pending"] = ask("pending", "--older", "12h")
+	all["pending"].says(t, "pending --older 12h", exitGood, "mario@alfa.example → anna@beta.example: not taken in charge; 24h notice ", "")
+	all["pending"].says(t, "pending --older 12h", exitGood, "→ bruno@beta.example: taken in charge ", "")
+	if strings.Count(all["pending"].out, "\n") != 2 {
+		t.Errorf("pending lists %s", all["pending"].out)
+	}
+	ask("pending", "--json").says(t, "pending --json", exitGood, `"recipient":"anna@beta.example","since":`, "")
+	if young := ask("pending", "--older", "96h"); young.out != "" || young.code != exitGood {
+		t.Errorf("pending --older 96h: %+v", young)
+	}
+	ask("pending", "--older=-1h").says(t, "pending of a negative age", exitUsage, "", "--older is negative")
 	all["events"].says(t, "plugin events --json", exitGood, `"plugin":"archive"`, "")
 	ask("plugin", "events", "--mailbox", "Mario@alfa.example").says(t, "plugin events", exitGood, "1 waiting, the oldest for ", "")
 	ask("plugin", "events", "--mailbox", "mario").says(t, "plugin events of no address", exitUsage, "", "--mailbox")

@@ -49,6 +49,10 @@ func (a answers) Undelivered(_ context.Context, fn func(json.RawMessage) error) 
 	return a.lines("undelivered", fn)
 }
 
+func (a answers) Pending(_ context.Context, older time.Duration, fn func(json.RawMessage) error) error {
+	return a.lines("pending "+older.String(), fn)
+}
+
 func (a answers) Events(_ context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
 	return a.lines("events "+plugin+" "+mailbox, fn)
 }
@@ -116,8 +120,9 @@ func TestQuestions(t *testing.T) {
 		"audit 24h0m0.5s": func(fn func(json.RawMessage) error) error {
 			return c.Audit(t.Context(), 24*time.Hour+500*time.Millisecond, fn)
 		},
-		"undelivered": func(fn func(json.RawMessage) error) error { return c.Undelivered(t.Context(), fn) },
-		"events  ":    func(fn func(json.RawMessage) error) error { return c.Events(t.Context(), "", "", fn) },
+		"pending 12h0m0s": func(fn func(json.RawMessage) error) error { return c.Pending(t.Context(), 12*time.Hour, fn) },
+		"undelivered":     func(fn func(json.RawMessage) error) error { return c.Undelivered(t.Context(), fn) },
+		"events  ":        func(fn func(json.RawMessage) error) error { return c.Events(t.Context(), "", "", fn) },
 		"events p a@b c": func(fn func(json.RawMessage) error) error {
 			return c.Events(t.Context(), "p", "a@b c", fn)
 		},

@@ -54,6 +54,11 @@ func (c *Client) Undelivered(ctx context.Context, fn func(json.RawMessage) error
 	return c.ask(ctx, pathUndelivered, nil, fn)
 }
 
+// Pending implements Questions.
+func (c *Client) Pending(ctx context.Context, older time.Duration, fn func(json.RawMessage) error) error {
+	return c.ask(ctx, pathPending, url.Values{parameterOlder: {strconv.FormatInt(older.Milliseconds(), 10)}}, fn)
+}
+
 // Events implements Questions.
 func (c *Client) Events(ctx context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
 	return c.ask(ctx, pathEvents, url.Values{parameterPlugin: {plugin}, parameterMailbox: {mailbox}}, fn)

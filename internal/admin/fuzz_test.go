@@ -32,6 +32,13 @@ func (echo) Audit(_ context.Context, grace time.Duration, fn func(json.RawMessag
 
 func (echo) Undelivered(context.Context, func(json.RawMessage) error) error { return nil }
 
+func (echo) Pending(_ context.Context, older time.Duration, fn func(json.RawMessage) error) error {
+	if older < 0 {
+		panic("a negative age")
+	}
+	return fn(json.RawMessage(`{}`))
+}
+
 func (echo) Events(_ context.Context, plugin, mailbox string, fn func(json.RawMessage) error) error {
 	line, err := json.Marshal([]string{plugin, mailbox})
 	if err != nil {
@@ -47,6 +54,8 @@ func FuzzQuestion(f *testing.F) {
 	for _, seed := range []string{"/log?id=a%40b", "/audit?grace_ms=1000", "/audit?grace_ms=-1", "/undelivered", "/log?id=%0a&id=x", "/%", "/audit?grace_ms=9223372036854775807"} {
 		f.Add("GET", seed)
 	}
+	f.Add("GET", "/pending?older_ms=43200000")
+	f.Add("GET", "/pending?older_ms=x")
 	f.Add("POST", "/log")
 	f.Add("GET", "/events?plugin=a&mailbox=b%40c")
 	f.Add("GET", "/events/drop?plugin=a")

@@ -25,6 +25,9 @@ type Questions interface {
 	Audit(ctx context.Context, grace time.Duration, fn func(line json.RawMessage) error) error
 	// Undelivered hands on the notifications that no mailbox has taken.
 	Undelivered(ctx context.Context, fn func(line json.RawMessage) error) error
+	// Pending hands on the certified recipients of messages of ours of whom no outcome is known, those of messages older than
+	// older, in the order in which their senders are told.
+	Pending(ctx context.Context, older time.Duration, fn func(line json.RawMessage) error) error
 	// Events hands on the events that a plug-in does not have, those of one plug-in or mailbox when these are not empty.
 	Events(ctx context.Context, plugin, mailbox string, fn func(line json.RawMessage) error) error
 	// Drop forgets the events that a plug-in has refused and, when it is not configured, those that wait for it. It hands on
@@ -37,11 +40,13 @@ const (
 	pathLog         = "/log"
 	pathAudit       = "/audit"
 	pathUndelivered = "/undelivered"
+	pathPending     = "/pending"
 	pathEvents      = "/events"
 	pathDrop        = "/events/drop"
 
 	parameterID      = "id"
 	parameterGrace   = "grace_ms"
+	parameterOlder   = "older_ms"
 	parameterPlugin  = "plugin"
 	parameterMailbox = "mailbox"
 )
@@ -101,11 +106,18 @@ func handler(q Questions, log *slog.Logger) http.Handler {
 		return q.Log(r.Context(), r.FormValue(parameterID), fn)
 	})
 	answer("GET "+pathAudit, func(r *http.Request, fn func(json.RawMessage) error) error {
-		grace, err := strconv.ParseInt(r.FormValue(parameterGrace), 10, 64)
-		if err != nil || grace < 0 || grace > math.MaxInt64/int64(time.Millisecond) {
-			return fmt.Errorf("%s=%.30q is no number of milliseconds; write one from 0 on", parameterGrace, r.FormValue(parameterGrace))
+		grace, err := duration(r, parameterGrace)
+		if err != nil {
+			return err
 		}
-		return q.Audit(r.Context(), time.Duration(grace)*time.Millisecond, fn)
+		return q.Audit(r.Context(), grace, fn)
+	})
+	answer("GET "+pathPending, func(r *http.Request, fn func(json.RawMessage) error) error {
+		older, err := duration(r, parameterOlder)
+		if err != nil {
+			return err
+		}
+		return q.Pending(r.Context(), older, fn)
 	})
 	answer("GET "+pathUndelivered, func(r *http.Request, fn func(json.RawMessage) error) error {
 		return q.Undelivered(r.Context(), fn)
@@ -117,6 +129,15 @@ func handler(q Questions, log *slog.Logger) http.Handler {
 		return q.Drop(r.Context(), r.FormValue(parameterPlugin), fn)
 	})
 	return mux
+}
+
+// duration is a parameter in milliseconds.
+func duration(r *http.Request, name string) (time.Duration, error) {
+	n, err := strconv.ParseInt(r.FormValue(name), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
+		return 0, fmt.Errorf("%s=%.30q is no number of milliseconds; write one from 0 on", name, r.FormValue(name))
+	}
+	return time.Duration(n) * time.Millisecond, nil
 }
 
 // stream writes an answer. An error before the first line is a status; after it the connection is cut, so that nobody

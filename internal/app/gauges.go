@@ -47,14 +47,22 @@ func measureParts(m *metrics.Metrics, p *parts, now time.Time) {
 }
 
 func (w *agentWorld) measureStore(ctx context.Context) error {
-	due, unfinished := 0, 0
+	due, unfinished, watched, late := 0, 0, 0, 0.0
+	now := w.deps.Clock.Now()
 	var backlogs map[string]events.Backlog
 	err := w.store.View(ctx, func(tx store.Tx) error {
-		list, err := effect.FindUnfinished(tx, w.deps.Clock.Now().Add(-settling))
+		list, err := effect.FindUnfinished(tx, now.Add(-settling))
 		if err != nil {
 			return err
 		}
 		unfinished = len(list)
+		first, found, err := tracking.FirstDue(tx)
+		if err != nil {
+			return err
+		}
+		if watched = tracking.Watched(tx); found {
+			late = max(now.Sub(first.Due).Seconds(), 0)
+		}
 		if backlogs, err = events.Backlogs(tx); err != nil {
 			return err
 		}
@@ -68,6 +76,8 @@ func (w *agentWorld) measureStore(ctx context.Context) error {
 	}
 	w.metrics.Set(metrics.Due, float64(due))
 	w.metrics.Set(metrics.Unfinished, float64(unfinished))
+	w.metrics.Set(metrics.Watched, float64(watched))
+	w.metrics.Set(metrics.WatchLate, late)
 	w.measureEvents(backlogs)
 	return nil
 }

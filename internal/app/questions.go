@@ -31,6 +31,7 @@ type records struct {
 	queue      *events.Queue // nil: nothing can be dropped
 	clock      clock.Clock
 	ours       func(domain string) bool
+	provider   func() string
 	quarantine func() *quarantine.Store
 }
 
@@ -41,6 +42,7 @@ func newRecords(s store.Store, q *events.Queue, c clock.Clock, conf func() *conf
 	return &records{
 		store: s, queue: q, clock: c,
 		ours:       func(domain string) bool { return slices.Contains(conf().Provider.Domains, strings.ToLower(domain)) },
+		provider:   func() string { return conf().Provider.Name },
 		quarantine: func() *quarantine.Store { return quarantine.In(conf().Agent.State) },
 	}
 }

@@ -38,7 +38,7 @@ func TestTimeNoticesAreJudged(t *testing.T) {
 		"delivered after the first":   {start().tell(ledger.EventTimeout12, anna).hear(pec.KindDelivery, anna), 25, nil, true},
 		"delivered after both":        {told(start()).hear(pec.KindDelivery, anna), 30, nil, true},
 		"not delivered after both":    {told(start()).tell(ledger.EventDSN, anna).tell(ledger.EventNonDelivery, anna), 30, nil, false},
-		"the first too early":         {start().tell(ledger.EventTimeout12, anna).after(11 * time.Hour).tell(ledger.EventTimeout24, anna), 30, []int{7}, false},
+		"the first too early":         {start().tell(ledger.EventTimeout12, anna).after(11*time.Hour).tell(ledger.EventTimeout24, anna), 30, []int{7}, false},
 		"the last too early":          {start().tell(ledger.EventTimeout12, anna).tell(ledger.EventTimeout24, anna).after(21 * time.Hour), 30, []int{7}, false},
 		"the last too late":           {start().tell(ledger.EventTimeout12, anna).tell(ledger.EventTimeout24, anna).after(25 * time.Hour), 30, nil, true},
 		"the first twice":             {told(start()).tell(ledger.EventTimeout12, anna), 30, []int{7}, false},

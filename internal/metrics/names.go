@@ -59,6 +59,10 @@ const (
 	InHand Gauge = "ceralacca_transactions_in_hand"
 	// Due is how many notifications wait for a mailbox, those included that are tried no more.
 	Due Gauge = "ceralacca_agent_due_notifications"
+	// Watched is how many messages of ours are watched: those of the last 12 hours, and those whose recipients lack an outcome.
+	Watched Gauge = "ceralacca_agent_watched_messages"
+	// WatchLate is by how many seconds the most overdue look at one of them is late.
+	WatchLate Gauge = "ceralacca_agent_watch_late_seconds"
 	// Unfinished is how many effects were prepared a while ago and are not done.
 	Unfinished Gauge = "ceralacca_agent_unfinished_effects"
 )
@@ -109,6 +113,8 @@ func gauges() []spec {
 		{string(CertificateExpires), "When the certificate that signs ends.", ""},
 		{string(InHand), "Transactions under way.", ""},
 		{string(Due), "Notifications that wait for a mailbox.", ""},
+		{string(Watched), "Messages watched for their time notices: of the last 12 hours, and those without an outcome.", ""},
+		{string(WatchLate), "By how much the most overdue look at a watched message is late.", ""},
 		{string(Unfinished), "Effects prepared and not done.", ""},
 	}
 }

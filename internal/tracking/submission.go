@@ -85,3 +85,27 @@ func decodeSubmission(data []byte) (Submission, error) {
 	}
 	return s, nil
 }
+
+// Recipient is a certified recipient of a submission, and what is known of it.
+type Recipient struct {
+	pec.Address
+	State
+}
+
+// Certified returns the certified recipients of a submission of the provider sender, each once, in order.
+func (s Submission) Certified(tx store.Tx, sender string) ([]Recipient, error) {
+	var out []Recipient
+	seen := make(map[pec.Address]bool)
+	for _, r := range s.Recipients {
+		if r.Type != pec.Certified || seen[r.Address.Fold()] {
+			continue
+		}
+		seen[r.Address.Fold()] = true
+		state, err := Outcome(tx, sender, s.Identifier, r.Address)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Recipient{r.Address, state})
+	}
+	return out, nil
+}

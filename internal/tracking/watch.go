@@ -116,6 +116,18 @@ func WatchesFrom(tx store.Tx, from Watch, fn func(Watch) error) error {
 	})
 }
 
+// FirstDue returns the watch that is due before all others, and whether there is one.
+func FirstDue(tx store.Tx) (w Watch, found bool, err error) {
+	err = WatchesFrom(tx, Watch{}, func(one Watch) error {
+		w, found = one, true
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return w, found, err
+}
+
 // Watched is how many watches there are. It costs nothing.
 func Watched(tx store.Tx) int {
 	data, _ := tx.Get(tableCounts, []byte(tableWatches))
