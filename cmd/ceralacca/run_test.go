@@ -177,8 +177,8 @@ func sent(tx store.Tx, mario pec.Address, when time.Time) error {
 	}
 	s := tracking.Submission{Identifier: idGood, Sender: mario, Time: when, Recipients: []pec.Recipient{
 		{Address: anna, Type: pec.Certified}, {Address: bruno, Type: pec.Certified}, {Address: mario, Type: pec.Certified}}}
-	taken := tracking.Fact{Sender: "Alfa PEC S.p.A.", Identifier: idGood, Recipient: bruno, Kind: tracking.Taken, Time: when}
-	has := tracking.Fact{Sender: "Alfa PEC S.p.A.", Identifier: idGood, Recipient: mario, Kind: tracking.Delivered, Time: when}
+	taken := tracking.Fact{Sender: "Alfa PEC", Identifier: idGood, Recipient: bruno, Kind: tracking.Taken, Time: when}
+	has := tracking.Fact{Sender: "Alfa PEC", Identifier: idGood, Recipient: mario, Kind: tracking.Delivered, Time: when}
 	_, first := tracking.Record(tx, taken)
 	_, second := tracking.Record(tx, has)
 	return errors.Join(first, second, tracking.PutSubmission(tx, "t1", s),

@@ -165,7 +165,7 @@ func (l *Lab) startDaemon(h *Host, role string) error {
 
 // environment of the daemons: what they need, and what the lab's caller adds.
 func (l *Lab) environment() []string {
-	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=" + l.tmp()}
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR=" + l.tmp(), "CERALACCA_LAB_CLOCK=" + l.Clock}
 	return append(env, l.options.Env...)
 }
 

@@ -11,7 +11,7 @@ func (l *Lab) Env() string {
 	var b strings.Builder
 	set := func(name string, value any) { fmt.Fprintf(&b, "%s=%s\n", name, quoted(value)) }
 	for _, p := range [][2]string{
-		{"LAB_CA", l.CA}, {"LAB_CA_KEY", l.CAKey}, {"LAB_CRL", l.CRL}, {"LAB_BIN", l.Bin},
+		{"LAB_CA", l.CA}, {"LAB_CA_KEY", l.CAKey}, {"LAB_CRL", l.CRL}, {"LAB_BIN", l.Bin}, {"LAB_CLOCK", l.Clock},
 		{"DIRECTORY_P7M", l.DirectoryP7M}, {"DIRECTORY_URL", l.DirectoryURL},
 		{"DIRECTORY_SIGNER_CA", l.DirectorySignerCA}, {"DIRECTORY_SIGNER_CERT", l.DirectorySignerCert},
 		{"DIRECTORY_SIGNER_KEY", l.DirectorySignerKey},

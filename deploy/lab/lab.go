@@ -46,6 +46,7 @@ type Lab struct {
 	CA, CAKey           string // of everything but the directory
 	CRL                 string // of CA; names RevokedCert. May be replaced while running.
 	Bin                 string
+	Clock               string // by what its text says, as "+13h", the daemons' clock is ahead; Postfix's and Dovecot's are not
 	DirectoryP7M        string // what beta reads and DirectoryURL serves; may be replaced while running
 	DirectoryURL        string
 	DirectorySignerCA   string
@@ -217,12 +218,16 @@ func (l *Lab) name() {
 	}
 	l.DirectorySignerCA = l.pkiPath("directory-ca") + ".crt"
 	l.CRL = l.pkiPath("ca") + ".crl"
+	l.Clock = filepath.Join(l.runtime, "clock")
 	l.DirectoryP7M = filepath.Join(l.directoryFolder(), "igpec.ldif.p7m")
 }
 
 // writeAll makes keys, the directory, and each host's configuration.
 func (l *Lab) writeAll(ctx context.Context) error {
 	if err := folders(filepath.Join(l.runtime, "pki"), l.directoryFolder()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.Clock, []byte("+0s\n"), 0o644); err != nil {
 		return err
 	}
 	if err := ownedFolder(l.tmp(), 0o711, l.accounts.daemon, l.accounts.group); err != nil {

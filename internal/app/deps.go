@@ -23,10 +23,10 @@ type Deps struct {
 	Syncfs func(fd int) error
 }
 
-// System is what the daemons work with in production, all but Reload.
+// System is what the daemons work with in production, all but Reload. In a lab [LabClock] moves the clock.
 func System() Deps {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	return Deps{Clock: clock.System{}, Random: rand.Reader, Log: log}
+	return Deps{Clock: theClock(), Random: rand.Reader, Log: log}
 }
 
 // withoutTime drops the instant under journald, which stamps every line itself.

@@ -74,6 +74,9 @@ func (l loader) read(ctx context.Context, path string, running *parts) (*parts, 
 	if running != nil {
 		conf = keepFixed(conf, running, l.deps.Log)
 	}
+	if err := checkClock(conf, l.deps); err != nil {
+		return nil, err
+	}
 	if faults := conf.CheckFiles(config.Look); len(faults) > 0 {
 		return nil, faults
 	}

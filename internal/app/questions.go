@@ -205,5 +205,5 @@ func Ask(ctx context.Context, c *config.Config) (q admin.Questions, closeIt func
 	if err != nil {
 		return nil, nil, err
 	}
-	return newRecords(s, nil, clock.System{}, func() *config.Config { return c }), func() { _ = s.Close() }, nil
+	return newRecords(s, nil, theClock(), func() *config.Config { return c }), func() { _ = s.Close() }, nil
 }
