@@ -33,6 +33,7 @@ func goals() []goal {
 		{name: "P5", text: "certified transactions within a provider against the same mail without certification", run: localTransactions},
 		{name: "P6", text: "certified transactions between two providers against the same mail without certification", run: remoteTransactions},
 		{name: "P8", text: "disk flushes of a certified transaction within a provider", run: flushes},
+		{name: "P9", text: "events and ticks with ten million open messages against ten thousand", run: openGoal},
 		{name: "P10", text: "verifying and sealing 30 MB against OpenSSL", run: files},
 		{name: "P11", text: "the delivery agent against Dovecot's LMTP", run: delivery},
 		{name: "calls", text: "each kind of call of a plug-in against the same without one", run: pluginCalls},

@@ -22,6 +22,9 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == "call" {
 		fail(callOnce(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "open" {
+		fail(openProcess(os.Args[2:]))
+	}
 	if len(os.Args) == 3 && os.Args[1] == "sink" {
 		fail(runSink(os.Args[2]))
 	}

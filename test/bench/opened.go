@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+
+	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/pec"
+)
+
+const (
+	openProvider = "Alfa PEC S.p.A."
+	fillBatch    = 50_000
+	fillPages    = 0.9 // how full the pages are: rows that come in order fill them
+)
+
+// openID is the id of one of n open messages: they are spread over all ids, in order.
+func openID(i, n int) string {
+	return fmt.Sprintf("%016x%016x", uint64(i)*(^uint64(0)/uint64(n)), uint64(i))
+}
+
+// openMessage is one of them: what an accepted message to one certified recipient leaves.
+func openMessage(id string, sent time.Time) (tracking.Submission, error) {
+	from, err := pec.ParseAddress("mario.rossi@alfa.example")
+	if err != nil {
+		return tracking.Submission{}, err
+	}
+	to, err := pec.ParseAddress("anna.bianchi@beta.example")
+	subject := "Richiesta di documentazione"
+	return tracking.Submission{
+		Identifier: pec.Identifier(id + "@alfa.example"), Sender: from, Subject: &subject, MessageID: "<" + id[16:] + "@client.example>",
+		Recipients: []pec.Recipient{{Address: to, Type: pec.Certified}}, ReplyTo: from.String(), Receipt: pec.ReceiptComplete, Time: sent,
+	}, err
+}
+
+// putOpen writes what begins a message.
+func putOpen(tx store.Tx, id string, sent time.Time) error {
+	s, err := openMessage(id, sent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(tracking.PutSubmission(tx, id, s),
+		tracking.PutWatch(tx, tracking.Watch{Transaction: id, Sent: sent, Due: sent.Add(12 * time.Hour)}))
+}
+
+// putFact writes a certificate about it.
+func putFact(tx store.Tx, id string, kind tracking.FactKind, at time.Time) error {
+	s, err := openMessage(id, at)
+	if err != nil {
+		return err
+	}
+	_, err = tracking.Record(tx, tracking.Fact{Sender: openProvider, Identifier: s.Identifier, Recipient: s.Recipients[0].Address, Kind: kind,
+		Time: at, Provider: "Beta PEC S.r.l.", MessageID: "<" + id + "@beta.example>"})
+	return err
+}
+
+// fillOpen makes a store with n open messages, sent within the last hours, every one taken charge of. It goes past package
+// store, whose transactions can be taken back, for speed alone. The rows are those of package tracking: of one message in
+// each batch, and of the others with their ids in its place. It leaves the list of free pages in the file, as store does.
+func fillOpen(path string, n int) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	now := time.Now().Truncate(time.Second)
+	for i := 0; i < n; i += fillBatch {
+		sent := now.Add(-time.Duration(n-i) * (10 * time.Hour / time.Duration(n))).Truncate(time.Second)
+		err := db.Update(func(tx *bbolt.Tx) error { return fillSome(tx, i, min(i+fillBatch, n), n, sent) })
+		if err != nil {
+			return err
+		}
+	}
+	s := db.Update(func(tx *bbolt.Tx) error { return fillCount(tx, n) })
+	if err := errors.Join(s, db.Sync(), db.Close()); err != nil {
+		return err
+	}
+	return forgetPages(path)
+}
+
+// fillSome writes a batch, table by table.
+func fillSome(tx *bbolt.Tx, from, to, n int, sent time.Time) error {
+	var first filler
+	id := openID(from, n)
+	if err := errors.Join(putOpen(&first, id, sent), putFact(&first, id, tracking.Taken, sent)); err != nil {
+		return err
+	}
+	for _, row := range first.rows {
+		bucket, err := tx.CreateBucketIfNotExists([]byte(row.table))
+		if err != nil {
+			return err
+		}
+		bucket.FillPercent = fillPages
+		for i := from; i < to; i++ {
+			own := openID(i, n)
+			key := bytes.ReplaceAll(row.key, []byte(id), []byte(own))
+			value := bytes.ReplaceAll(bytes.ReplaceAll(row.value, []byte(id), []byte(own)), []byte(id[16:]), []byte(own[16:]))
+			if err := bucket.Put(key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fillCount writes how many there are.
+func fillCount(tx *bbolt.Tx, n int) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte("tracking.count"))
+	if err != nil {
+		return err
+	}
+	return bucket.Put([]byte("tracking.watch"), binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// forgetPages drops what the system keeps of a file in memory: who opens it next pays for what he reads.
+func forgetPages(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close())
+}
+
+// filler notes the rows that are written, but for the count. None was there before.
+type filler struct{ rows []filled }
+
+type filled struct {
+	table      string
+	key, value []byte
+}
+
+var _ store.Tx = (*filler)(nil)
+
+func (f *filler) Get(string, []byte) ([]byte, bool) { return nil, false }
+
+func (f *filler) Put(table string, key, value []byte) error {
+	if table != "tracking.count" {
+		f.rows = append(f.rows, filled{table, bytes.Clone(key), bytes.Clone(value)})
+	}
+	return nil
+}
+
+func (f *filler) PutNew(table string, key, value []byte) (bool, error) {
+	return true, f.Put(table, key, value)
+}
+
+func (f *filler) Delete(string, []byte) error                        { return errors.ErrUnsupported }
+func (f *filler) Append(string, []byte) (uint64, error)              { return 0, errors.ErrUnsupported }
+func (f *filler) Scan(string, []byte, func(_, _ []byte) error) error { return errors.ErrUnsupported }
+func (f *filler) ScanFrom(string, []byte, func(_, _ []byte) error) error {
+	return errors.ErrUnsupported
+}
+
+// holdOpen opens the store when it is told to, and does what each line says, so many times; it answers with the seconds
+// that it took, and those of the CPU.
+func holdOpen(path string, n int) error {
+	var s store.Store
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var what string
+		var times int
+		if _, err := fmt.Sscan(lines.Text(), &what, &times); err != nil {
+			return err
+		}
+		begin, used := time.Now(), ownSeconds()
+		var err error
+		switch what {
+		case "open":
+			s, err = store.Open(path)
+		case "events":
+			err = openedEvents(s, n, times)
+		case "ticks":
+			err = openedTicks(s, times)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println(time.Since(begin).Seconds(), ownSeconds()-used)
+	}
+	if s == nil {
+		return nil
+	}
+	return s.Close()
+}
+
+// openedEvents are durable one by one: messages are accepted, taken charge of and delivered in turn, each a random one.
+func openedEvents(s store.Store, n, times int) error {
+	now := time.Now().Truncate(time.Second)
+	for i := range times {
+		id := openID(mathrand.IntN(n), n)
+		err := s.Update(context.Background(), func(tx store.Tx) error {
+			if i%2 == 0 {
+				return putOpen(tx, randomID(), now)
+			}
+			return putFact(tx, id, tracking.Delivered, now)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: the runtime ends the process instead
+	binary.BigEndian.PutUint64(b[8:], mathrand.Uint64())
+	return hex.EncodeToString(b[:])
+}
+
+// openedTicks ask what is due, as the agent does: nothing is.
+func openedTicks(s store.Store, times int) error {
+	now := time.Now()
+	for range times {
+		err := s.View(context.Background(), func(tx store.Tx) error {
+			due, err := tracking.WatchesDue(tx, now, 200)
+			if len(due) > 0 {
+				err = errors.Join(err, errors.New("something is due"))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownSeconds is the CPU time of this process.
+func ownSeconds() float64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
