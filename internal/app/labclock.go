@@ -27,13 +27,21 @@ func checkClock(c *config.Config, d Deps) error {
 	if !ok {
 		return nil
 	}
+	if err := inLab(c); err != nil {
+		return err
+	}
+	d.Log.Warn("THE CLOCK IS THAT OF A LAB: a file moves it, and what is certified is not to be believed", "file", moved.Path())
+	return nil
+}
+
+// inLab says why a provider is none of a lab.
+func inLab(c *config.Config) error {
 	for _, domain := range append([]string{c.Provider.Address.Domain(), c.Provider.ServiceMailbox.Domain()}, c.Provider.Domains...) {
 		if !reserved(domain) {
 			return fmt.Errorf("%s is set, which lets a file move the clock by which messages are certified: that is for labs, whose domains "+
 				"end in .example or .test, and %s does not; unset it", LabClock, domain)
 		}
 	}
-	d.Log.Warn("THE CLOCK IS THAT OF A LAB: a file moves it, and what is certified is not to be believed", "file", moved.Path())
 	return nil
 }
 

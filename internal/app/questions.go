@@ -201,9 +201,15 @@ func Ask(ctx context.Context, c *config.Config) (q admin.Questions, closeIt func
 	if !errors.Is(err, admin.ErrNotRunning) {
 		return nil, nil, err
 	}
+	now := theClock()
+	if _, moved := now.(*clock.Moved); moved {
+		if err := inLab(c); err != nil {
+			return nil, nil, err
+		}
+	}
 	s, err := store.OpenReadOnly(StoreFile(c))
 	if err != nil {
 		return nil, nil, err
 	}
-	return newRecords(s, nil, theClock(), func() *config.Config { return c }), func() { _ = s.Close() }, nil
+	return newRecords(s, nil, now, func() *config.Config { return c }), func() { _ = s.Close() }, nil
 }

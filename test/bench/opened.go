@@ -76,15 +76,16 @@ func fillOpen(path string, n int) error {
 		return err
 	}
 	now := time.Now().Truncate(time.Second)
-	for i := 0; i < n; i += fillBatch {
+	for i := filledBefore(db); i < n; i += fillBatch {
 		sent := now.Add(-time.Duration(n-i) * (10 * time.Hour / time.Duration(n))).Truncate(time.Second)
-		err := db.Update(func(tx *bbolt.Tx) error { return fillSome(tx, i, min(i+fillBatch, n), n, sent) })
+		err := db.Update(func(tx *bbolt.Tx) error {
+			return errors.Join(fillSome(tx, i, min(i+fillBatch, n), n, sent), fillCount(tx, min(i+fillBatch, n)))
+		})
 		if err != nil {
 			return err
 		}
 	}
-	s := db.Update(func(tx *bbolt.Tx) error { return fillCount(tx, n) })
-	if err := errors.Join(s, db.Sync(), db.Close()); err != nil {
+	if err := errors.Join(db.Sync(), db.Close()); err != nil {
 		return err
 	}
 	return forgetPages(path)
@@ -113,6 +114,17 @@ func fillSome(tx *bbolt.Tx, from, to, n int, sent time.Time) error {
 		}
 	}
 	return nil
+}
+
+// filledBefore is how many an earlier process has written, which was ended.
+func filledBefore(db *bbolt.DB) (n int) {
+	_ = db.View(func(tx *bbolt.Tx) error { // without an error
+		if bucket := tx.Bucket([]byte("tracking.count")); bucket != nil {
+			n = int(binary.BigEndian.Uint64(bucket.Get([]byte("tracking.watch"))))
+		}
+		return nil
+	})
+	return n
 }
 
 // fillCount writes how many there are.
