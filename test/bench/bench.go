@@ -41,6 +41,7 @@ type options struct {
 	bin, dir, env string
 	rounds        int
 	antivirus     bool // the milters of the lab ask a plug-in that reads all and finds nothing
+	bare          bool // no goal needs the lab
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
@@ -53,6 +54,9 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{ctx: ctx, dir: dir, rounds: o.rounds, began: time.Now(), tree: output("git", "describe", "--always", "--dirty"), access: map[int]outcome{}, flows: map[flow]outcome{}}
+	if b.meter = newMeter(); o.bare {
+		return b, os.MkdirAll(dir, 0o755)
+	}
 	b.say("starting the lab and its peers")
 	config := func(_, toml string) string { return toml + limits }
 	if o.antivirus {
@@ -63,10 +67,10 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	}
 	b.lab, err = lab.Start(ctx, lab.Options{Dir: dir, Bin: bin, Daemons: true, Env: strings.Fields(o.env), Config: config})
 	if err != nil {
+		b.meter.close()
 		return nil, errors.Join(err, os.RemoveAll(b.plugin))
 	}
 	b.env = environment(b.lab.Env())
-	b.meter = newMeter()
 	if b.peer, err = startPeer(ctx, b.lab); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -74,7 +78,10 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 }
 
 func (b *bench) close() error {
-	err := b.lab.Stop()
+	var err error
+	if b.lab != nil {
+		err = b.lab.Stop()
+	}
 	b.meter.close()
 	if b.plugin != "" {
 		err = errors.Join(err, os.RemoveAll(b.plugin))

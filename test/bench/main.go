@@ -67,7 +67,7 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := newBench(ctx, options{*bin, *dir, *env, *n, *antivirus})
+	b, err := newBench(ctx, options{*bin, *dir, *env, *n, *antivirus, bare(wanted)})
 	if err == nil {
 		err = errors.Join(b.measure(wanted, *record), b.close())
 	}
