@@ -112,6 +112,9 @@ func checkAttributes(t xml.StartElement) error {
 		if _, known := legal[a.Name.Local]; !known || seen[a.Name.Local] {
 			return fmt.Errorf("attribute %q of %q", a.Name.Local, t.Name.Local)
 		}
+		if a.Value == "" { // a default is for what is not there; no value of the DTD is empty
+			return fmt.Errorf("attribute %q of %q is empty", a.Name.Local, t.Name.Local)
+		}
 		seen[a.Name.Local] = true
 	}
 	for name, required := range legal {

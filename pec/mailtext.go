@@ -2,6 +2,8 @@ package pec
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/ceralacca/ceralacca/pec/internal/rfc822"
 )
@@ -47,4 +49,11 @@ func ParseAddressList(raw string) ([]Address, error) {
 		return nil, ErrAddressList
 	}
 	return found, nil
+}
+
+// AddressesNamed are the words of a field that look like addresses, those in the names included: a reader takes them for
+// whom the message is from. They need not be plain addresses.
+func AddressesNamed(raw string) []string {
+	words := strings.FieldsFunc(DecodeText(raw), func(r rune) bool { return strings.ContainsRune(" \t\"'<>,;:()", r) })
+	return slices.DeleteFunc(words, func(word string) bool { return !strings.Contains(word, "@") })
 }

@@ -42,6 +42,7 @@ func (v *Verifier) Verify(src pec.Source, at time.Time) (*pec.Verification, erro
 		func() error { return fromStep(found) },
 		func() error { return partsStep(found) },
 		func() error { return headerStep(found) },
+		func() error { return fieldsStep(found) },
 	} {
 		err := step()
 		if p, ok := errors.AsType[*problem](err); ok {

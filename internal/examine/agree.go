@@ -141,7 +141,7 @@ func (c *comparison) author(e *Examiner) {
 	if !ok {
 		return
 	}
-	for _, word := range namedIn(c.header.Get("From")) {
+	for _, word := range pec.AddressesNamed(c.header.Get("From")) {
 		sender := c.data.Kind == pec.KindTransport && strings.EqualFold(word, c.data.Sender.String())
 		if !sender && !strings.EqualFold(word, from.String()) {
 			c.fault("From names %s, the certified sender is %s", word, c.data.Sender)
@@ -164,12 +164,6 @@ func (c *comparison) provider(e *Examiner) (pec.Address, bool) {
 		c.fault("Sender is %q, From is %s", s, list[0])
 	}
 	return list[0], true
-}
-
-// namedIn are the words of an author that look like addresses.
-func namedIn(from string) []string {
-	words := strings.FieldsFunc(pec.DecodeText(from), func(r rune) bool { return strings.ContainsRune(" \t\"'<>,;:()", r) })
-	return slices.DeleteFunc(words, func(word string) bool { return !strings.Contains(word, "@") })
 }
 
 // ofSigner: a certificate without addresses can only be judged by the directory.

@@ -62,9 +62,9 @@ func (c *comparison) anomalyPeople(e *Examiner, parts *pec.Parts) {
 		text, _ := readText(parts.Text, maxText) // what cannot be read names nobody
 		known += " " + text
 	}
-	people := namedIn(strings.ToLower(pec.DecodeText(known)))
+	people := pec.AddressesNamed(strings.ToLower(pec.DecodeText(known)))
 	for _, name := range []string{"From", "Reply-To"} {
-		for _, word := range namedIn(c.header.Get(name)) {
+		for _, word := range pec.AddressesNamed(c.header.Get(name)) {
 			if !slices.Contains(people, strings.ToLower(word)) {
 				c.fault("%s names %s, of whom nothing under the signature speaks", name, word)
 			}
