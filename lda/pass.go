@@ -15,6 +15,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/compose"
+	"github.com/ceralacca/ceralacca/policy"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -188,12 +189,12 @@ func ordinarily(err error) error {
 		return err
 	}
 	kind := pec.ErrorTemporary
-	switch refused.Enhanced {
-	case "5.1.1":
+	switch policy.CauseOf(refused.Attempt) {
+	case pec.CauseAddress:
 		kind = pec.ErrorUnknownMailbox
-	case "5.2.1":
+	case pec.CauseDisabled:
 		kind = pec.ErrorMailboxDisabled
-	case "5.2.2":
+	case pec.CauseFull:
 		kind = pec.ErrorMailboxFull
 	}
 	return fail("deliver", "", kind, err)

@@ -70,6 +70,10 @@ const (
 	CauseExpired  Cause = "expired"
 	CauseRefused  Cause = "refused"
 	CauseVirus    Cause = "virus"
+
+	CauseLoop      Cause = "loop"
+	CauseForbidden Cause = "forbidden"
+	CauseTimeout   Cause = "timeout" // the sender's provider waited for 24 hours
 )
 
 // Italian is the cause in the words of the notices; the first is of grade A, the others are ours (grade C).
@@ -89,6 +93,12 @@ func (c Cause) Italian() string {
 		return "tempo massimo di consegna superato"
 	case CauseVirus:
 		return "presenza di un virus nel messaggio"
+	case CauseLoop:
+		return "percorso di consegna circolare"
+	case CauseForbidden:
+		return "consegna non autorizzata dal sistema di destinazione"
+	case CauseTimeout:
+		return lastTimeout
 	}
 	return "messaggio rifiutato dal sistema di destinazione"
 }
@@ -96,11 +106,14 @@ func (c Cause) Italian() string {
 // UnnamedVirus stands for what was found when the notice of another provider does not say it. [C156]
 const UnnamedVirus = "(virus di tipo non specificato)"
 
+// lastTimeout is the cause of the last of the timeout notices.
+const lastTimeout = "il messaggio non è stato consegnato nelle prime ventiquattro ore dal suo invio"
+
 // TimeoutDetail is the error text of the timeout notices: of the last one, when final, or of the first. The code of
 // the last is what tells them apart. [C098] [C253]
 func TimeoutDetail(provider string, final bool) string {
 	if final {
-		return "5.4.1 - " + provider + " - il messaggio non è stato consegnato nelle prime ventiquattro ore dal suo invio"
+		return "5.4.1 - " + provider + " - " + lastTimeout
 	}
 	return provider + " - il messaggio non è stato consegnato nelle prime dodici ore dal suo invio"
 }

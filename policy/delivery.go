@@ -22,52 +22,12 @@ type Failure struct {
 	Short  string // the cause alone, for the readable text
 }
 
-// Permanent tells whether an attempt failed for good. What is unknown is temporary.
+// Permanent tells whether an attempt failed for good. What is unknown, or contradicts itself, is temporary.
 func Permanent(a Attempt) bool {
-	return a.Code >= 500 && a.Code < 600 || a.Code == 0 && strings.HasPrefix(a.Enhanced, "5.")
-}
-
-// NonDelivery names the failure after a permanent reply; provider is the name of who issues the notice. [C181] [C252]
-func NonDelivery(provider string, a Attempt) Failure {
-	code, cause, kind := causeOf(a.Enhanced)
-	return failure(provider, code, cause, kind)
-}
-
-// Expired names the failure of a recipient that nothing could be delivered to in the time allowed.
-func Expired(provider string) Failure {
-	return failure(provider, "5.4.7", pec.CauseExpired, pec.ErrorOther)
-}
-
-func failure(provider, code string, cause pec.Cause, kind pec.ErrorCode) Failure {
-	text := cause.Italian()
-	return Failure{Error: kind, Short: text, Detail: code + " - " + provider + " - " + text}
-}
-
-// causeOf maps an enhanced status code (RFC 3463) to the standard codes of the rules. A status of class 4 in a final
-// report is Postfix's way of saying that the time is over.
-func causeOf(enhanced string) (code string, cause pec.Cause, kind pec.ErrorCode) {
-	class, rest, _ := strings.Cut(enhanced, ".")
-	if class == "4" {
-		return "5.4.7", pec.CauseExpired, pec.ErrorOther
+	if a.Code == 0 {
+		return strings.HasPrefix(a.Enhanced, "5.")
 	}
-	switch rest {
-	case "1.1", "1.0", "1.3", "1.6", "1.10":
-		return "5.1.1", pec.CauseAddress, pec.ErrorRecipient
-	case "1.2", "4.4":
-		return "5.1.2", pec.CauseDomain, pec.ErrorDomain
-	case "2.1":
-		return "5.2.1", pec.CauseDisabled, pec.ErrorOther
-	case "2.2":
-		return "5.2.2", pec.CauseFull, pec.ErrorOther
-	case "2.3", "3.4":
-		return "5.2.3", pec.CauseTooLarge, pec.ErrorOther
-	case "4.7":
-		return "5.4.7", pec.CauseExpired, pec.ErrorOther
-	}
-	if class != "5" || rest == "" {
-		enhanced = "5.0.0"
-	}
-	return enhanced, pec.CauseRefused, pec.ErrorOther
+	return a.Code >= 500 && a.Code < 600 && (a.Enhanced == "" || strings.HasPrefix(a.Enhanced, "5."))
 }
 
 // ReceiptFor decides the delivery receipt of one recipient: the kind to state, and whether the original is attached.

@@ -255,9 +255,6 @@ func TestNonDelivery(t *testing.T) {
 			t.Errorf("NonDelivery of %q is %+v, want %+v", tt.enhanced, got, tt.want)
 		}
 	}
-	if Permanent(Attempt{Code: 451}) || Permanent(Attempt{}) || !Permanent(Attempt{Code: 550}) || !Permanent(Attempt{Enhanced: "5.1.1"}) {
-		t.Error("Permanent: only class 5 is, and the unknown is temporary")
-	}
 }
 
 func TestReceiptFor(t *testing.T) {

@@ -8,9 +8,6 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// codeVirus is what real notices say of a virus, in the place of a status code.
-const codeVirus = "5.5.1"
-
 // Infected names the failure that a virus is, in the form of all failures, with the name of what was found at its end:
 // the provider that reads it makes its own notice of it. [C065] [C149] [C155]
 func Infected(provider, virus string) Failure {

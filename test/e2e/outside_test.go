@@ -35,6 +35,7 @@ type sink struct {
 	mu     sync.Mutex
 	boxes  map[string][]*client.Message
 	server *smtp.Server
+	limit  int64 // of a message in bytes, which is announced; 0 is none. Set it before open
 }
 
 // sinkSession is one connection to delta.
@@ -70,6 +71,7 @@ func (s *sink) open() error {
 	}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }))
 	s.server.Domain, s.server.TLSConfig, s.server.MaxLineLength = "mail."+env["DELTA_DOMAIN"], s.tls, 0
+	s.server.MaxMessageBytes = s.limit
 	go func(server *smtp.Server) { _ = server.Serve(l) }(s.server) // ends with close
 	return nil
 }
@@ -96,6 +98,9 @@ func (s *sinkSession) Logout() error                        { return nil }
 func (s *sinkSession) Mail(string, *smtp.MailOptions) error { return nil }
 
 func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if reply := scripted(to); reply != nil {
+		return reply
+	}
 	if strings.HasPrefix(to, "refused") {
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
 	}
