@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,7 +114,12 @@ func TestCodesOfPostfix(t *testing.T) {
 	conformance.Covers(t, "C181", "C252")
 	restartSink(t, func() { post.limit = 500 })
 	wantCoded(t, coded{dora(), "5.2.3", causeTooLarge, pec.ErrorOther})
-	postfixSet(t, "ALFA_OUT_CONFIG", "ALFA_OUT_LOG", "transport_maps=inline:{ { "+env["DELTA_DOMAIN"]+" = smtp:[nessuno.invalid] } }")
+	maps, err := exec.Command("postconf", "-c", env["ALFA_OUT_CONFIG"], "-h", "transport_maps").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := "inline:{ { " + env["DELTA_DOMAIN"] + " = smtp:[nessuno.invalid] } }, "
+	postfixSet(t, "ALFA_OUT_CONFIG", "ALFA_OUT_LOG", "transport_maps="+nowhere+strings.TrimSpace(string(maps)))
 	wantCoded(t, coded{dora(), "5.1.2", causeDomain, pec.ErrorDomain})
 }
 
