@@ -61,9 +61,11 @@ type Options struct {
 	Mailboxes Mailboxes
 	Syncer    Syncer
 	Clock     clock.Clock
-	Log       *slog.Logger
-	Metrics   *metrics.Metrics // optional
-	Events    *events.Queue    // optional: without it no plug-in is told of anything
+	// ClockSound returns an error while the clock may not be certified by; it is asked at the beginning of all work.
+	ClockSound func() error
+	Log        *slog.Logger
+	Metrics    *metrics.Metrics // optional
+	Events     *events.Queue    // optional: without it no plug-in is told of anything
 	// Spool is the folder for the unlinked files of long messages, which MUST NOT be in memory. Empty is /var/tmp.
 	Spool string
 }
@@ -94,6 +96,9 @@ type settings struct {
 func New(o Options) (*Agent, error) {
 	if o.Spool == "" {
 		o.Spool = defaultSpool
+	}
+	if o.ClockSound == nil {
+		return nil, errors.New("lda: nobody says whether the clock may be certified by")
 	}
 	a := &Agent{o: o, started: o.Clock.Now()}
 	return a, a.Reload(o.Config, o.Key, o.Mailboxes)
@@ -174,6 +179,9 @@ func allAnswers(p *presentation, err error) []error {
 
 // handle opens the presentation and walks through its steps.
 func (a *Agent) handle(ctx context.Context, p *presentation) []error {
+	if err := a.o.ClockSound(); err != nil { // nothing is stamped; Postfix keeps the message
+		return allAnswers(p, fail("read the clock", "", pec.ErrorTemporary, err))
+	}
 	if err := p.readHeader(); err != nil {
 		return allAnswers(p, a.closed(ctx, p, fail("read", "", pec.ErrorTemporary, err)))
 	}
@@ -185,6 +193,9 @@ func (a *Agent) handle(ctx context.Context, p *presentation) []error {
 		return allAnswers(p, a.closed(ctx, p, err))
 	}
 	if j.todo, err = stepsFor(j.record); err != nil {
+		return allAnswers(p, err)
+	}
+	if _, err := j.instant(ctx, j.record.Instant); err != nil {
 		return allAnswers(p, err)
 	}
 	end, err := a.turns.take(ctx, turnOf(j.record))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/mail"
 	"strings"
 	"time"
 
@@ -182,7 +181,11 @@ func (b *bounced) notDelivered(ctx context.Context, recipient pec.Address, s sta
 		return b.ignore(ctx, s, "the recipient has an outcome")
 	}
 	failure := policy.NonDelivery(b.live.config.Provider.Name, s.attempt)
-	o := outcome{Recipient: recipient.String(), At: b.agent.now(), Failure: &failure}
+	at, err := b.instant(ctx, b.about.Time) // of our acceptance
+	if err != nil {
+		return err
+	}
+	o := outcome{Recipient: recipient.String(), At: at, Failure: &failure}
 	key := effect.Key{
 		Signer: b.live.config.Provider.Name, Identifier: string(b.about.Identifier), Digest: b.digest,
 		Effect: effectOutcome, Recipient: recipient.Fold().String(),
@@ -238,7 +241,7 @@ func (b *bounced) done(tx store.Tx, s issued) error {
 // tell puts the report into the sender's mailbox, in an anomaly envelope that says why.
 func (b *bounced) tell(ctx context.Context, failed []status) error {
 	at := b.agent.now()
-	if date, err := mail.ParseDate(b.header.Get("Date")); err == nil {
+	if date, err := pec.ParseDate(b.header.Get("Date")); err == nil {
 		at = date // of the report, so that a second presentation makes the same envelope
 	}
 	sealed, err := b.wrapReport(ctx, at, failed)

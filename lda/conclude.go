@@ -30,7 +30,7 @@ type outcome struct {
 func conclude(ctx context.Context, j *job) error {
 	for _, certified := range j.presented() {
 		places := j.placesOf(certified)
-		o, answers := j.judge(certified, places)
+		o, answers := j.judge(ctx, certified, places)
 		var err error
 		if o != nil {
 			err = j.issueOutcome(ctx, certified, o)
@@ -69,7 +69,7 @@ func (j *job) placesOf(certified pec.Address) []int {
 
 // judge decides what is to be certified of a recipient, nothing when it is too early, and what Postfix hears at each
 // place. A mailbox that refused for good is done with: if the others fail too, they will say so.
-func (j *job) judge(certified pec.Address, places []int) (*outcome, []error) {
+func (j *job) judge(ctx context.Context, certified pec.Address, places []int) (*outcome, []error) {
 	answers := make([]error, len(places))
 	var refused *refusal
 	var waiting, expired bool
@@ -88,7 +88,13 @@ func (j *job) judge(certified pec.Address, places []int) (*outcome, []error) {
 		o.Delivered, o.At = true, at
 		return o, answers
 	}
-	o.At = j.agent.now()
+	var err error
+	if o.At, err = j.instant(ctx, j.record.Instant); err != nil {
+		for n := range answers {
+			answers[n] = err
+		}
+		return nil, answers
+	}
 	switch {
 	case expired:
 		failure := policy.Expired(j.live.config.Provider.Name)

@@ -78,8 +78,11 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		return time.Time{}, err
 	}
 	if len(c.Prepared) == 0 {
-		mark := effect.Prepared{Keys: []effect.Key{key}, Instant: j.agent.now(), Digest: j.signed.Digest, To: box,
-			MessageID: j.messageID()}
+		now, err := j.instant(ctx, j.record.Instant)
+		if err != nil {
+			return time.Time{}, err
+		}
+		mark := effect.Prepared{Keys: []effect.Key{key}, Instant: now, Digest: j.signed.Digest, To: box, MessageID: j.messageID()}
 		if err := j.prepare(ctx, c, mark); err != nil {
 			return time.Time{}, err
 		}
@@ -101,7 +104,11 @@ func (j *job) deliverOnce(ctx context.Context, c *effect.Claim, key effect.Key, 
 		told.forget()
 		return time.Time{}, failed(ctx, c, key, err, nil)
 	}
-	at := j.agent.now()
+	at, err := j.instant(ctx, j.record.Instant)
+	if err != nil { // it stays prepared: the next presentation finds it in the mailbox, and dates it then
+		told.forget()
+		return time.Time{}, err
+	}
 	j.end(c, []effect.Key{key}, func(tx store.Tx) error {
 		return errors.Join(told.record(tx, at), j.delivered(tx, key, box, at))
 	})

@@ -198,8 +198,12 @@ func (j *job) tellOne(ctx context.Context, to string, row early) error {
 		_ = j.alarm("a virus notice came before its message, and does not fit it", errors.New(to)) // nothing is due
 		return nil
 	}
+	at, err := j.instant(ctx, j.record.Instant)
+	if err != nil {
+		return err
+	}
 	return j.issueTold(ctx, told{
-		about: j.data, recipient: recipient, virus: row.Virus, digest: j.signed.Digest, at: j.agent.now(), related: row.MessageID,
+		about: j.data, recipient: recipient, virus: row.Virus, digest: j.signed.Digest, at: at, related: row.MessageID,
 	})
 }
 

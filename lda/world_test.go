@@ -79,6 +79,7 @@ type world struct {
 	syncer     *fakeSyncer
 	probe      atomic.Pointer[func(step, name string)]
 	log        *lockedBuffer
+	unsound    atomic.Pointer[error] // what is wrong with the clock
 
 	store   store.Store
 	agent   *Agent
@@ -92,6 +93,13 @@ type shiftedClock struct {
 }
 
 func (c *shiftedClock) Now() time.Time { return c.System.Now().Add(time.Duration(c.shift.Load())) }
+
+func (w *world) sound() error {
+	if err := w.unsound.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 type fakeSyncer struct {
 	calls atomic.Int64
@@ -241,8 +249,9 @@ func (w *world) start() {
 	}
 	w.agent = must(New(Options{
 		Config: w.config, Key: w.alfa.key, HMAC: w.hmac, Store: w.store, Syncer: w.syncer, Clock: w.clock,
-		Directory: func() Directory { return directory{w.alfa, w.beta} },
-		Register:  effect.New(w.store, w.clock, probe),
+		ClockSound: w.sound,
+		Directory:  func() Directory { return directory{w.alfa, w.beta} },
+		Register:   effect.New(w.store, w.clock, probe),
 		Mailboxes: mailbox.New(mailbox.Options{
 			UserDB: w.dovecot.UserDB, Maps: []string{"texthash:" + maps},
 			IMAP: mailbox.IMAP{Network: "unix", Address: w.dovecot.IMAP, Master: dovecot.Master,

@@ -166,7 +166,7 @@ func newWorldIn(t testing.TB, dir string) *world {
 		Verifier:  &signer.Verifier{Trust: trust, Directory: func() signer.Directory { return directory }},
 		Key:       w.alfa.key, HMAC: must(transaction.NewKey(bytes.Repeat([]byte("k"), 32))),
 		Mailboxes: boxes{"mario@alfa.example": known, "silent@alfa.example": nil},
-		Clock:     clock.System{}, Random: rand.Reader, Spool: w.dir,
+		Clock:     clock.System{}, ClockSound: func() error { return nil }, Random: rand.Reader, Spool: w.dir,
 		Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	return w

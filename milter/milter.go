@@ -50,9 +50,11 @@ type Options struct {
 	Mailboxes Mailboxes
 	Scanner   Scanner // not needed when the configuration says that nobody looks for viruses
 	Clock     clock.Clock
-	Random    io.Reader // of cryptographic quality
-	Log       *slog.Logger
-	Metrics   *metrics.Metrics // optional
+	// ClockSound returns an error while the clock may not be certified by; it is asked before each instant is read.
+	ClockSound func() error
+	Random     io.Reader // of cryptographic quality
+	Log        *slog.Logger
+	Metrics    *metrics.Metrics // optional
 	// Spool is the folder for the unlinked files of long messages, which MUST NOT be in memory. Empty is /var/tmp.
 	Spool string
 }
@@ -78,7 +80,7 @@ func New(o Options) (*Milter, error) {
 // once: a change of their paths takes a restart. On an error nothing has changed.
 func (m *Milter) Reload(o Options) error {
 	if o.Config == nil || o.Directory == nil || o.Verifier == nil || o.Key == nil || o.Mailboxes == nil ||
-		o.Clock == nil || o.Random == nil || o.Log == nil {
+		o.Clock == nil || o.ClockSound == nil || o.Random == nil || o.Log == nil {
 		return errors.New("milter: an option is missing")
 	}
 	if o.Scanner == nil && o.Config.Antivirus.Mode != config.AntivirusNone {

@@ -94,8 +94,12 @@ func (s *session) directory() (Directory, error) {
 	return d, nil
 }
 
-// record begins the record of the transaction. Its instant is the one of all that is made of the message. [C186]
+// record begins the record of the transaction. Its instant is the one of all that is made of the message; there is none,
+// and the message is not taken, while nobody keeps the clock. [C186]
 func (s *session) record(m *message) (*transaction.Record, error) {
+	if err := s.o.ClockSound(); err != nil {
+		return nil, fmt.Errorf("milter: %w", err)
+	}
 	var id [16]byte
 	if _, err := io.ReadFull(s.o.Random, id[:]); err != nil {
 		return nil, fmt.Errorf("milter: random: %w", err)

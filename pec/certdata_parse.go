@@ -156,7 +156,9 @@ func (d *certDataXML) certData() (*CertData, error) {
 func (d *certDataXML) time() (time.Time, error) {
 	t := d.Data.Time
 	zone := strings.Replace(trim(t.Zone), ":", "", 1) // QUIRK: the grammar of RFC 6109, 4.2 has the colon
-	when, err := time.Parse(DayFormat+" "+HourFormat+" "+ZoneFormat, trim(t.Day)+" "+trim(t.Hour)+" "+zone)
+	when, err := withLeap(trim(t.Day)+" "+trim(t.Hour)+" "+zone, func(s string) (time.Time, error) {
+		return time.Parse(DayFormat+" "+HourFormat+" "+ZoneFormat, s)
+	})
 	if err == nil && when.Year() < 2000 {
 		return time.Time{}, fmt.Errorf("%d was before certified e-mail", when.Year())
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"net/mail"
 	"strings"
 
 	"github.com/ceralacca/ceralacca/pec"
@@ -90,7 +89,7 @@ func checkForm(s *Submission, f *faults) {
 		f.add(pec.FaultFields, "")
 	}
 	if s.Header.Has("Date") {
-		if _, err := mail.ParseDate(s.Header.Get("Date")); err != nil {
+		if _, err := pec.ParseDate(s.Header.Get("Date")); err != nil {
 			f.add(pec.FaultSyntax, "Date")
 		}
 	}

@@ -102,6 +102,8 @@ func (l *Lab) toml(h *Host) (string, error) {
 	section("dovecot", set("lmtp", "unix:"+h.LMTPSocket), set("userdb_socket", "unix:"+h.UserdbSocket),
 		set("imap", hostPort(h.Address, h.IMAPSPort)), set("imap_ca", l.CA),
 		set("master_user", h.MasterUser.Address), set("master_password", h.path("etc", "master-password")))
+	// Nobody synchronises the clock of a container, or nobody says so to who asks in one.
+	section("time", set("unsynchronised", "warn"))
 	section("hmac", set("key", h.path("etc", "hmac")))
 	if !l.options.Antivirus {
 		section("antivirus", set("mode", "none"))

@@ -56,6 +56,15 @@ func TestUnits(t *testing.T) {
 				t.Errorf("%s: %s: got %q, want %q", command, key, got, want)
 			}
 		}
+		// With that filter the kernel could not be asked about the clock, and everything would be deferred.
+		if u.one("ProtectClock") == "yes" || !strings.Contains(u.one("SystemCallFilter"), "adjtimex") || u.one("CapabilityBoundingSet") != "" {
+			t.Errorf("%s: the clock cannot be asked about, or can be set: %q, %q", command, u.one("ProtectClock"), u.one("SystemCallFilter"))
+		}
+		for _, key := range []string{"Wants", "After"} {
+			if !strings.Contains(u.one(key), "time-sync.target") {
+				t.Errorf("%s: %s: got %q, want time-sync.target", command, key, u.one(key))
+			}
+		}
 		if got := u.one("Before"); !strings.Contains(got, "postfix.service") {
 			t.Errorf("%s: Before: got %q, want Postfix", command, got)
 		}

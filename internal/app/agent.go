@@ -16,6 +16,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/store"
+	"github.com/ceralacca/ceralacca/internal/timesync"
 	"github.com/ceralacca/ceralacca/lda"
 	"github.com/ceralacca/ceralacca/plugins"
 )
@@ -33,6 +34,7 @@ func Agent(ctx context.Context, path string, d Deps) error {
 	defer w.plugins.close()
 	w.plugins.swap(p.set)
 	w.parts.Store(p)
+	w.time = newKeeper(p.config, d, w.metrics)
 	if err := w.open(ctx, p.config); err != nil {
 		return err
 	}
@@ -68,6 +70,7 @@ func (w *agentWorld) reload(agent *lda.Agent, fresh *parts) error {
 		return err
 	}
 	w.parts.Store(fresh)
+	w.time.Use(timeSettings(fresh.config))
 	w.events.swap(fresh.set)
 	w.plugins.swap(fresh.set)
 	return nil
@@ -83,6 +86,7 @@ type agentWorld struct {
 	queue   *events.Queue
 	plugins *plugHost
 	events  *eventing
+	time    *timesync.Keeper
 }
 
 // open opens the store, whose only opener the agent is, the events in it, and the file systems of the queues.
@@ -125,7 +129,7 @@ func (w *agentWorld) options() lda.Options {
 		Config: p.config, Key: p.key, HMAC: p.hmac, Mailboxes: p.mailboxes,
 		Directory: func() lda.Directory { return w.parts.Load().directory.Current() },
 		Store:     w.store, Register: effect.New(w.store, d.Clock, d.Probe), Syncer: w.syncer,
-		Clock: d.Clock, Log: d.Log, Metrics: w.metrics, Events: w.queue, Spool: spool(),
+		Clock: d.Clock, ClockSound: w.time.Sound, Log: d.Log, Metrics: w.metrics, Events: w.queue, Spool: spool(),
 	}
 }
 
@@ -166,6 +170,7 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	failures := make([]error, len(doors))
 	var running sync.WaitGroup
 	running.Go(func() { w.measure(ctx) })
+	running.Go(func() { w.time.Run(ctx) })
 	for i, door := range doors {
 		running.Go(func() {
 			defer cancel()

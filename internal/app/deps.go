@@ -19,6 +19,8 @@ type Deps struct {
 	Reload <-chan os.Signal
 	// Probe hears of the steps of each effect. Nil in production.
 	Probe effect.Probe
+	// Sync replaces what the kernel says of the clock. Nil in production.
+	Sync func() (clock.Sync, error)
 	// Syncfs replaces the system call. Nil in production.
 	Syncfs func(fd int) error
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/timesync"
 	"github.com/ceralacca/ceralacca/milter"
 	"github.com/ceralacca/ceralacca/plugins"
 )
@@ -26,6 +27,7 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	}
 	defer w.plugins.close() // transactions in hand have ended
 	w.plugins.swap(p.set)
+	w.time = newKeeper(p.config, d, w.metrics)
 	m, err := milter.New(w.options(p))
 	if err != nil {
 		return err
@@ -43,6 +45,7 @@ func Milter(ctx context.Context, path string, d Deps) error {
 			w.plugins.drop(fresh.set)
 			return err
 		}
+		w.time.Use(timeSettings(fresh.config))
 		w.plugins.swap(fresh.set) // what is new runs before what is old ends
 		w.parts.Store(fresh)
 		watching.start(fresh)
@@ -56,6 +59,7 @@ type milterWorld struct {
 	deps    Deps
 	metrics *metrics.Metrics
 	plugins *plugHost
+	time    *timesync.Keeper
 	parts   atomic.Pointer[parts]
 }
 
@@ -65,7 +69,7 @@ func (w *milterWorld) options(p *parts) milter.Options {
 		Config: p.config, Senders: p.senders, Key: p.key, HMAC: p.hmac,
 		Directory: func() milter.Directory { return p.directory.Current() },
 		Verifier:  p.verifier(), Mailboxes: p.mailboxes, Scanner: scanner{w.plugins},
-		Clock: d.Clock, Random: d.Random, Log: d.Log, Metrics: w.metrics, Spool: spool(),
+		Clock: d.Clock, ClockSound: w.time.Sound, Random: d.Random, Log: d.Log, Metrics: w.metrics, Spool: spool(),
 	}
 }
 
@@ -86,6 +90,7 @@ func (w *milterWorld) serve(ctx context.Context, m *milter.Milter) error {
 	failures := make([]error, len(doors))
 	var running sync.WaitGroup
 	running.Go(func() { w.measure(ctx) })
+	running.Go(func() { w.time.Run(ctx) })
 	for i, door := range doors {
 		running.Go(func() {
 			defer cancel()

@@ -23,6 +23,7 @@ type Config struct {
 	Dovecot    Dovecot
 	HMAC       HMAC
 	Antivirus  Antivirus
+	Time       Time
 	Plugins    []Plugin // in the order of their names
 
 	doc document
@@ -117,6 +118,18 @@ type Antivirus struct {
 	Mode string
 }
 
+// What is done while the clock of the host is not kept.
+const (
+	UnsynchronisedDefer = "defer" // nothing is certified: 451
+	UnsynchronisedWarn  = "warn"  // it is certified all the same
+)
+
+// Time is the section [time].
+type Time struct {
+	Unsynchronised    string // UnsynchronisedDefer or UnsynchronisedWarn
+	MaxError, MaxStep time.Duration
+}
+
 // Endpoint is where a service listens: Network is "unix" or "tcp", Address as package net wants it.
 type Endpoint struct {
 	Network, Address string
@@ -132,10 +145,11 @@ func (e Endpoint) String() string {
 
 // Warnings are what is not wrong but should be known: a daemon logs them when it starts, check-config prints them.
 func (c *Config) Warnings() []Fault {
-	if c.Antivirus.Mode != AntivirusNone {
-		return nil
+	var warnings []Fault
+	if c.Antivirus.Mode == AntivirusNone {
+		// A provider must scan; who only tries ceralacca need not. [C060] [C232]
+		warnings = append(warnings, c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses, as the rules demand`,
+			`mode = "plugins", and [plugins.NAME] for an antivirus`))
 	}
-	// A provider must scan; who only tries ceralacca need not. [C060] [C232]
-	return []Fault{c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses, as the rules demand`,
-		`mode = "plugins", and [plugins.NAME] for an antivirus`)}
+	return append(warnings, c.timeWarnings()...)
 }

@@ -73,6 +73,7 @@ func TestParse(t *testing.T) {
 			MasterUser: "master", MasterPassword: "/c/master",
 		},
 		HMAC: HMAC{Key: "/c/hmac"}, Antivirus: Antivirus{Mode: AntivirusNone},
+		Time: Time{Unsynchronised: UnsynchronisedDefer, MaxError: time.Second, MaxStep: 500 * time.Millisecond},
 	}
 	if diff := cmp.Diff(want, parse(t, good(t)), configs); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)
@@ -159,6 +160,15 @@ func TestWarnings(t *testing.T) {
 		`write mode = "plugins", and [plugins.NAME] for an antivirus`
 	if len(warnings) != 1 || warnings[0].String() != want {
 		t.Errorf("Warnings = %v, want %s", warnings, want)
+	}
+}
+
+// A clock that is not held to what the law asks is said at every start.
+func TestWarningsOfTime(t *testing.T) {
+	warnings := parse(t, good(t)+"[time]\nunsynchronised = \"warn\"\nmax_error = \"2s\"\n").Warnings()
+	if len(warnings) != 3 || !strings.Contains(warnings[1].String(), `:46:1: time.unsynchronised is "warn"`) ||
+		!strings.Contains(warnings[2].String(), ":47:1: time.max_error is 2s") {
+		t.Errorf("Warnings = %v", warnings)
 	}
 }
 

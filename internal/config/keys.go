@@ -52,6 +52,7 @@ func sections(c *Config) []section {
 					"message at both points; while one cannot answer, mail is answered 451. `none`: nobody does, and the daemons warn when they " +
 					"start; for trying things out, not for a provider."},
 		}},
+		{"time", "The clock of this host, which every receipt states. The section may be left out.", timeKeys(&c.Time)},
 	}
 }
 

@@ -32,6 +32,11 @@ const (
 	minAge     = 24 * time.Hour // Postfix elsewhere may hold an envelope this long [C102]
 	maxAge     = 30 * 24 * time.Hour
 	minProduct = 30 << 20 // [C247] guarantees 30 MB
+
+	minMaxError = 10 * time.Millisecond
+	maxMaxError = 15 * time.Second // from 16 on the kernel says by itself that nobody synchronises it
+	minMaxStep  = 10 * time.Millisecond
+	maxMaxStep  = time.Hour
 )
 
 // ofString makes a value of a parser of strings.

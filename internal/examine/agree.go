@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -123,7 +122,7 @@ func (c *comparison) subject() {
 }
 
 func (c *comparison) date() {
-	date, err := mail.ParseDate(c.header.Get("Date"))
+	date, err := pec.ParseDate(c.header.Get("Date"))
 	if err != nil {
 		c.fault("Date is %q, which cannot be read", c.header.Get("Date"))
 		return

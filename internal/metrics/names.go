@@ -40,6 +40,8 @@ const (
 	Panics Counter = "ceralacca_panics_total"
 	// Errors that were answered as temporary: label op.
 	Errors Counter = "ceralacca_errors_total"
+	// ClockSteps are the times that somebody set the host's clock: label direction, "forward" or "backward".
+	ClockSteps Counter = "ceralacca_clock_steps_total"
 )
 
 // Gauge names a number that goes up and down. It has no label.
@@ -65,6 +67,12 @@ const (
 	WatchLate Gauge = "ceralacca_agent_watch_late_seconds"
 	// Unfinished is how many effects were prepared a while ago and are not done.
 	Unfinished Gauge = "ceralacca_agent_unfinished_effects"
+	// ClockSound is 1 while the host's clock may be certified by.
+	ClockSound Gauge = "ceralacca_clock_sound"
+	// ClockMaxError is how far the host's clock may be from UTC, in seconds.
+	ClockMaxError Gauge = "ceralacca_clock_max_error_seconds"
+	// ClockEstimatedError is how far it probably is, in seconds.
+	ClockEstimatedError Gauge = "ceralacca_clock_estimated_error_seconds"
 )
 
 // Duration names how long something takes, in seconds. It has no label.
@@ -102,6 +110,7 @@ func counters() []spec {
 		{string(Alarms), "Events that somebody must look at.", "alarm"},
 		{string(Panics), "Panics that were caught.", "door"},
 		{string(Errors), "Errors that were answered as temporary.", "op"},
+		{string(ClockSteps), "Times that the clock of the host was set.", "direction"},
 	}
 }
 
@@ -116,6 +125,9 @@ func gauges() []spec {
 		{string(Watched), "Messages watched for their time notices: of the last 12 hours, and those without an outcome.", ""},
 		{string(WatchLate), "By how much the most overdue look at a watched message is late.", ""},
 		{string(Unfinished), "Effects prepared and not done.", ""},
+		{string(ClockSound), "1 while the clock of the host is kept, so that it may be certified by.", ""},
+		{string(ClockMaxError), "How far the clock of the host may be from UTC, by the kernel.", ""},
+		{string(ClockEstimatedError), "How far the clock of the host probably is from UTC, by the kernel.", ""},
 	}
 }
 

@@ -155,4 +155,6 @@ master_password = "@/password"
 key = "@/hmac"
 [antivirus]
 mode = "none"
+[time]
+unsynchronised = "warn"
 `
