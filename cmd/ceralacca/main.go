@@ -31,6 +31,7 @@ type commands struct {
 	Audit       auditCommand      `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
 	Pending     pendingCommand    `cmd:"" help:"List messages of ours that no outcome is known of, and when their senders are told."`
 	Receipts    receiptsCommand   `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
+	Network     networkCommand    `cmd:"" help:"Look at what mail passes between us and other providers."`
 	Plugin      pluginCommand     `cmd:"" help:"Write, check, describe and list plug-ins."`
 	Quarantine  quarantineCommand `cmd:"" help:"Look after infected messages."`
 	Version     versionCommand    `cmd:"" help:"Print the version."`

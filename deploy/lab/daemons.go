@@ -104,6 +104,8 @@ func (l *Lab) toml(h *Host) (string, error) {
 		set("master_user", h.MasterUser.Address), set("master_password", h.path("etc", "master-password")))
 	// Nobody synchronises the clock of a container, or nobody says so to who asks in one.
 	section("time", set("unsynchronised", "warn"))
+	section("network", set("tls_policy_socket", "unix:"+h.TLSPolicySocket), list("ordinary_hops", l.ordinaryHops()...),
+		set("out", h.OutConfig))
 	section("hmac", set("key", h.path("etc", "hmac")))
 	if !l.options.Antivirus {
 		section("antivirus", set("mode", "none"))

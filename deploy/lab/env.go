@@ -70,6 +70,7 @@ func (h *Host) certifiedEnv(set func(name string, value any)) {
 	set("OUT_LOG", h.OutLog)
 	set("STATE", h.State)
 	set("ADMIN_SOCKET", h.AdminSocket)
+	set("TLS_POLICY_SOCKET", h.TLSPolicySocket)
 	set("CONFIG", h.Config)
 	set("MILTER_PID", h.MilterPID)
 	set("LDA_PID", h.LDAPID)

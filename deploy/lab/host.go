@@ -63,6 +63,7 @@ type Host struct {
 
 	SubmissionSocket, IncomingSocket string // of the milter
 	AgentSocket, DSNSocket           string // of the agent
+	TLSPolicySocket                  string // of the agent
 	LMTPSocket, UserdbSocket         string // of Dovecot
 
 	// Ordinary mail on the same first instance; of alfa only.
@@ -152,6 +153,7 @@ func (h *Host) locate(runtime, logs string) {
 	h.IncomingSocket = h.path("s", "incoming")
 	h.AgentSocket = h.path("s", "agent")
 	h.DSNSocket = h.path("s", "dsn")
+	h.TLSPolicySocket = h.path("s", "tls-policy")
 	h.ClamdConfig = h.path("av", "clamd.conf")
 	h.ClamdSocket = h.path("av", "socket")
 	h.ClamdDatabase = h.path("av", "database")

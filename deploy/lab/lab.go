@@ -337,7 +337,7 @@ func (l *Lab) ready(ctx context.Context) error {
 		}
 		sockets := []string{h.LMTPSocket}
 		if h.certified() && l.options.Daemons {
-			sockets = append(sockets, h.SubmissionSocket, h.IncomingSocket, h.AgentSocket, h.DSNSocket)
+			sockets = append(sockets, h.SubmissionSocket, h.IncomingSocket, h.AgentSocket, h.DSNSocket, h.TLSPolicySocket)
 		}
 		if h.certified() && l.scans() {
 			sockets = append(sockets, h.ClamdSocket)

@@ -24,6 +24,7 @@ type world struct {
 	dir        string
 	submission map[string]<-chan map[string]string // macros of MAIL, by host
 	agent, dsn map[string]*fakeAgent
+	policies   map[string]*fakePolicies
 }
 
 var shared world
@@ -58,7 +59,8 @@ func run(m *testing.M) int {
 }
 
 func newWorld(dir string) (world, error) {
-	w := world{dir: dir, submission: map[string]<-chan map[string]string{}, agent: map[string]*fakeAgent{}, dsn: map[string]*fakeAgent{}}
+	w := world{dir: dir, submission: map[string]<-chan map[string]string{}, agent: map[string]*fakeAgent{}, dsn: map[string]*fakeAgent{},
+		policies: map[string]*fakePolicies{}}
 	var err error
 	if w.Lab, err = lab.Start(context.Background(), lab.Options{Dir: dir}); err != nil {
 		return w, err
@@ -72,6 +74,9 @@ func newWorld(dir string) (world, error) {
 			return w, err
 		}
 		if w.agent[h.Name], err = startAgent(h.AgentSocket); err != nil {
+			return w, err
+		}
+		if w.policies[h.Name], err = startPolicies(&w, h); err != nil {
 			return w, err
 		}
 		if w.dsn[h.Name], err = startAgent(h.DSNSocket); err != nil {

@@ -72,13 +72,7 @@ func (l *Lab) certifiedValues(h *Host, v values) {
 	v.set("OUT_DATA", h.path("out-data"))
 	v.set("OUT_MAPS", h.path("out", "ceralacca"))
 	v.set("OUT_LOG", h.OutLog)
-	var providers []string
-	for domain, hop := range l.hops() {
-		if domain != h.Domain && domain != l.Gamma.Domain && domain != l.Alfa.OrdinaryDomain {
-			providers = append(providers, domain, hop)
-		}
-	}
-	v.list("PROVIDER_DOMAINS", providers...)
+	v.set("TLS_POLICY_SOCKET", h.TLSPolicySocket)
 }
 
 // hops say where mail for each domain of the lab goes, as [ADDRESS]:PORT.
@@ -91,6 +85,12 @@ func (l *Lab) hops() map[string]string {
 		l.Delta.Domain:        hop(l.Delta.Host, l.Delta.SinkPort),
 		l.Alfa.OrdinaryDomain: hop(l.Alfa.Address, l.Alfa.OrdinaryMXPort),
 	}
+}
+
+// ordinaryHops are those that lead to no provider. The others have no line: what does not say whose mail it takes is
+// spoken to by TLS.
+func (l *Lab) ordinaryHops() []string {
+	return []string{l.hops()[l.Gamma.Domain], l.hops()[l.Alfa.OrdinaryDomain]}
 }
 
 // routes are the lines of the host's transport map that lead to the other hosts.
@@ -175,7 +175,7 @@ func (l *Lab) writeOut(h *Host, v values) error {
 	if err := write(h.path("out", "master.cf"), v, ofPostfix("out/master.cf")); err != nil {
 		return err
 	}
-	if err := writeMaps(maps, v, "out/private-header", "out/tls-policy", "out/clients"); err != nil {
+	if err := writeMaps(maps, v, "out/private-header", "out/clients"); err != nil {
 		return err
 	}
 	return write(filepath.Join(maps, "transport"), v, ofPostfix("out/transport"), ofBase("routes"))

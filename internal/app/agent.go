@@ -159,6 +159,13 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 			return admin.Serve(ctx, questions, newRecords(w.store, w.queue, w.deps.Clock, w.configuration), w.deps.Log)
 		},
 	}
+	policies, err := w.openTLSPolicy(ctx, c)
+	if err != nil {
+		return errors.Join(err, questions.Close())
+	}
+	if policies != nil {
+		doors = append(doors, policies)
+	}
 	if c.Agent.Metrics != "" {
 		scrapes, err := metrics.Listen(c.Agent.Metrics)
 		if err != nil {
@@ -171,6 +178,7 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	var running sync.WaitGroup
 	running.Go(func() { w.measure(ctx) })
 	running.Go(func() { w.time.Run(ctx) })
+	running.Go(func() { w.watchExchangers(ctx) })
 	for i, door := range doors {
 		running.Go(func() {
 			defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/effect"
+	"github.com/ceralacca/ceralacca/internal/mxcheck"
 )
 
 // Deps are what a daemon takes from the outside and a test replaces.
@@ -21,6 +22,8 @@ type Deps struct {
 	Probe effect.Probe
 	// Sync replaces what the kernel says of the clock. Nil in production.
 	Sync func() (clock.Sync, error)
+	// Resolver replaces the DNS of the system. Nil in production.
+	Resolver mxcheck.Resolver
 	// Syncfs replaces the system call. Nil in production.
 	Syncfs func(fd int) error
 }

@@ -24,6 +24,7 @@ type Config struct {
 	HMAC       HMAC
 	Antivirus  Antivirus
 	Time       Time
+	Network    Network
 	Plugins    []Plugin // in the order of their names
 
 	doc document

@@ -24,5 +24,7 @@ func (c *Config) KeepFixed(running *Config) (kept *Config, differ []string) {
 	note("agent.metrics", a.Metrics == was.Metrics)
 	a.LMTPSocket, a.DSNSocket, a.AdminSocket = was.LMTPSocket, was.DSNSocket, was.AdminSocket
 	a.QueueDirectory, a.State, a.Metrics = was.QueueDirectory, was.State, was.Metrics
+	note("network.tls_policy_socket", c.Network.TLSPolicySocket == running.Network.TLSPolicySocket)
+	clone.Network.TLSPolicySocket = running.Network.TLSPolicySocket
 	return &clone, differ
 }

@@ -53,6 +53,7 @@ func sections(c *Config) []section {
 					"start; for trying things out, not for a provider."},
 		}},
 		{"time", "The clock of this host, which every receipt states. The section may be left out.", timeKeys(&c.Time)},
+		{"network", "What leaves for other providers, and what comes from them. The section may be left out.", networkKeys(&c.Network)},
 	}
 }
 

@@ -104,6 +104,7 @@ func (r *reader) checkSockets(c *Config) {
 		{"agent", "lmtp_socket", c.Agent.LMTPSocket},
 		{"agent", "dsn_socket", c.Agent.DSNSocket},
 		{"agent", "admin_socket", c.Agent.AdminSocket},
+		{"network", "tls_policy_socket", c.Network.TLSPolicySocket},
 		{"dovecot", "lmtp", c.Dovecot.LMTP},
 		{"dovecot", "userdb_socket", c.Dovecot.UserdbSocket},
 	}
