@@ -65,6 +65,20 @@ func TestUnsoundClockKeepsEvidence(t *testing.T) {
 	}
 }
 
+// TestUnsoundClockTellsNobody: with a clock that nobody keeps no sender hears that time ran out; with one that is kept he does.
+func TestUnsoundClockTellsNobody(t *testing.T) {
+	conformance.Covers(t, "C088")
+	w := newWorld(t)
+	w.accepts(mario, anna)
+	wrong := errors.New("nobody keeps the clock")
+	w.unsound.Store(&wrong)
+	w.at(13 * time.Hour)
+	same(t, "with a wrong clock", w.notices(mario), []string{})
+	w.unsound.Store(nil)
+	w.at(13 * time.Hour)
+	same(t, "with a clock that is kept", w.notices(mario), []string{first(anna)})
+}
+
 // TestClockSetBack: a message whose instant is still to come waits until it has come, with an alarm; a second is waited for.
 func TestClockSetBack(t *testing.T) {
 	conformance.Covers(t, "C186")
