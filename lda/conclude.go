@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/brief"
 	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/policy"
 )
@@ -23,6 +24,9 @@ type outcome struct {
 	Failure   *policy.Failure `json:"failure,omitempty"`
 	// Virus is what kept the message from the recipient: our own finding without Failure, that of another provider with it.
 	Virus string `json:"virus,omitempty"`
+	// Brief is how the hashes of a brief receipt are made, whatever the configuration says later. What was prepared
+	// before there were any has none: its receipt is complete.
+	Brief *brief.Settings `json:"brief,omitempty"`
 }
 
 // conclude issues one delivery receipt or one non-delivery notice per certified recipient, and answers Postfix. An
@@ -85,7 +89,7 @@ func (j *job) judge(ctx context.Context, certified pec.Address, places []int) (*
 	}
 	o := &outcome{Recipient: certified.String()}
 	if at, ok := j.earliest(places); ok {
-		o.Delivered, o.At = true, at
+		o.Delivered, o.At, o.Brief = true, at, j.live.brief()
 		return o, answers
 	}
 	var err error
@@ -148,7 +152,7 @@ func (j *job) composeOutcome(p effect.Prepared) (compose.Notification, error) {
 	return j.receipt(recipient, o)
 }
 
-// receipt is the delivery receipt. [C162] [C163] [C166] [C167]
+// receipt is the delivery receipt. [C162] [C163] [C166] [C167] [C170]
 func (j *job) receipt(recipient pec.Address, o outcome) (compose.Notification, error) {
 	original, _, err := pec.ReadHeader(j.parts.Original, maxHeader)
 	if err != nil {
@@ -158,10 +162,15 @@ func (j *job) receipt(recipient pec.Address, o outcome) (compose.Notification, e
 	data := j.reply(j.data, pec.KindDelivery, o.At)
 	data.Receipt, data.Delivery = kind, &recipient
 	n := compose.Notification{Data: data, To: j.data.Sender, Concise: !withOriginal}
-	if withOriginal {
-		n.Original = j.parts.Original
+	if !withOriginal {
+		return n, nil
 	}
-	return n, nil
+	n.Original = []pec.Source{j.parts.Original}
+	if kind != pec.ReceiptBrief {
+		return n, nil
+	}
+	err = j.shorten(&n, o.Brief)
+	return n, err
 }
 
 // nonDelivery is the non-delivery notice. [C180] [C181]
@@ -182,6 +191,7 @@ func (j *job) concluded(tx store.Tx, s issued) error {
 	case pec.KindVirusDetection:
 		r.Event, r.Detail, r.Scan = ledger.EventVirusDetection, s.notice.Virus, j.record.Scan
 	default:
+		r.Detail = j.whyComplete(s.notice)
 		if err := j.deliveredEarlier(tx, *data.Delivery, s.Instant); err != nil {
 			return err
 		}

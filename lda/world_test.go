@@ -37,6 +37,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/brief"
 	"github.com/ceralacca/ceralacca/pec/compose"
 	"github.com/ceralacca/ceralacca/signer"
 	"github.com/ceralacca/ceralacca/test/dovecot"
@@ -212,6 +213,7 @@ func (w *world) configure(ca *pki.Authority) {
 			Domains: []string{"alfa.example"}, InternalDomain: "ceralacca.internal",
 		},
 		Incoming: config.Incoming{MaxAge: 72 * time.Hour},
+		Receipts: config.Receipts{BriefHash: brief.OverDecoded, BriefAlgorithm: brief.SHA1},
 		Agent: config.Agent{
 			LMTPSocket: config.Endpoint{Network: "unix", Address: filepath.Join(sockets, "lmtp")},
 			DSNSocket:  config.Endpoint{Network: "unix", Address: filepath.Join(sockets, "dsn")},

@@ -71,6 +71,14 @@ const (
 	PartSignature = "smime.p7s"
 )
 
+// HashSuffix ends the name of a file in a brief receipt that has the hash of another. NameOfMessage and NameOfFile are
+// the names, before it, of a message and of a file that have none. [C172] [C174]
+const (
+	HashSuffix    = ".hash"
+	NameOfMessage = "messaggio.eml"
+	NameOfFile    = "allegato"
+)
+
 // AcceptanceMailbox and RefusalMailbox are the local parts, within the internal domain, of the two recipients that the
 // access point adds for the agent.
 const (

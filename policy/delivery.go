@@ -32,17 +32,15 @@ func Permanent(a Attempt) bool {
 
 // ReceiptFor decides the delivery receipt of one recipient: the kind to state, and whether the original is attached.
 // The envelope's header says the kind, its certification data break the tie; the header of the original says who is
-// primary, because no signature covers the outer one. [C164] [C166] [C168] [C169] [C178]
+// primary, because no signature covers the outer one. Of the brief kind, what is attached is what package brief makes of
+// the original; a copy recipient's has the kind that was asked for, and no original. [C164] [C166] [C168] [C169] [C170]
+// [C178]
 func ReceiptFor(c *pec.CertData, envelope, original pec.Header, recipient pec.Address) (pec.ReceiptKind, bool) {
 	kind := receiptKind(envelope.Get(pec.FieldReceiptKind), receiptKind(string(c.Receipt), pec.ReceiptComplete))
-	switch {
-	case kind == pec.ReceiptConcise:
-		return pec.ReceiptConcise, false
-	case copied(original, recipient):
-		return pec.ReceiptComplete, false
+	if kind == pec.ReceiptConcise {
+		return kind, false
 	}
-	// A brief receipt is answered complete: more than was asked for, never less. See docs/divergences.md.
-	return pec.ReceiptComplete, true
+	return kind, !copied(original, recipient)
 }
 
 // copied tells whether recipient is in Cc and surely not in To: whoever is ambiguous counts as primary. [C013] [C169]

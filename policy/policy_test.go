@@ -258,7 +258,7 @@ func TestNonDelivery(t *testing.T) {
 }
 
 func TestReceiptFor(t *testing.T) {
-	conformance.Covers(t, "C013", "C164", "C166", "C168", "C169", "C178")
+	conformance.Covers(t, "C013", "C164", "C166", "C168", "C169", "C170", "C178")
 	original := func(to, cc string) pec.Header {
 		return pec.Header{{Name: "To", Value: " " + to}, {Name: "Cc", Value: " " + cc}}
 	}
@@ -277,7 +277,10 @@ func TestReceiptFor(t *testing.T) {
 		{"To unreadable", "", nil, original("<<>", "a@b.example"), pec.ReceiptComplete, true},
 		{"concise asked", "", asked("Sintetica"), original("a@b.example", ""), pec.ReceiptConcise, false},
 		{"concise in the data alone", pec.ReceiptConcise, asked("junk"), original("a@b.example", ""), pec.ReceiptConcise, false},
-		{"brief is answered complete", "", asked("breve"), original("a@b.example", ""), pec.ReceiptComplete, true},
+		{"brief asked", "", asked("breve"), original("a@b.example", ""), pec.ReceiptBrief, true},
+		{"brief in the data alone", pec.ReceiptBrief, nil, original("a@b.example", ""), pec.ReceiptBrief, true},
+		{"brief asked, copied", "", asked("BREVE"), original("c@b.example", "a@b.example"), pec.ReceiptBrief, false},
+		{"brief asked, in neither", "", asked("breve"), original("c@b.example", ""), pec.ReceiptBrief, true},
 	}
 	for _, tt := range tests {
 		kind, attached := ReceiptFor(&pec.CertData{Receipt: tt.stated}, tt.envelope, tt.original, address(t, "a@b.example"))

@@ -18,6 +18,7 @@ type Config struct {
 	Milter     Milter
 	Submission Submission
 	Incoming   Incoming
+	Receipts   Receipts
 	Limits     Limits
 	Agent      Agent
 	Dovecot    Dovecot
@@ -78,6 +79,12 @@ type Incoming struct {
 	Ordinary  string        // OrdinaryAnomaly or OrdinaryRefuse
 	AliasMaps []string      // Postfix map specifications, "type:/path"; may be empty
 	MaxAge    time.Duration // at least a day
+}
+
+// Receipts is the section [receipts]: how the hashes of brief receipts are made, in the words of package brief.
+type Receipts struct {
+	BriefHash      string // brief.OverDecoded or brief.OverEncoded
+	BriefAlgorithm string // brief.SHA1 or brief.SHA256
 }
 
 // Limits is the section [limits]. All are bytes of the message with CRLF line ends.

@@ -62,6 +62,7 @@ func TestParse(t *testing.T) {
 		Directory: Directory{File: "/c/dir.p7m", SignerCA: "/c/signer.pem", CheckEvery: time.Hour},
 		Milter:    Milter{SubmissionSocket: Endpoint{"unix", "/r/sub"}, IncomingSocket: Endpoint{"unix", "/r/in"}},
 		Incoming:  Incoming{Ordinary: OrdinaryAnomaly, MaxAge: 72 * time.Hour},
+		Receipts:  Receipts{BriefHash: "decoded", BriefAlgorithm: "sha1"},
 		Limits:    Limits{Size: 104857600, Product: 104857600, HardSize: 157286400},
 		Agent: Agent{
 			LMTPSocket: Endpoint{"unix", "/r/lmtp"}, DSNSocket: Endpoint{"unix", "/r/dsn"},
@@ -104,6 +105,8 @@ func TestValues(t *testing.T) {
 			func(c *Config) {
 				c.Incoming = Incoming{OrdinaryRefuse, []string{"hash:/etc/a", "pcre:/etc/b"}, 24 * time.Hour}
 			}},
+		{`[hmac]`, "[receipts]\nbrief_hash = \"encoded\"\nbrief_algorithm = \"sha256\"\n[hmac]",
+			func(c *Config) { c.Receipts = Receipts{"encoded", "sha256"} }},
 		{`[hmac]`, "[submission]\nsender_map = \"/c/senders\"\n[hmac]",
 			func(c *Config) { c.Submission.SenderMap = "/c/senders" }},
 		{dir, "[directory]\nurl = \"https://igpec.example/x\"\nclient_cert = \"/c/1\"\nclient_key = \"/c/2\"\ncheck_every = \"5s\"\n",

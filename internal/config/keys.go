@@ -1,6 +1,9 @@
 package config
 
-import "github.com/ceralacca/ceralacca/pec"
+import (
+	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/brief"
+)
 
 // section is a table of the file.
 type section struct {
@@ -35,6 +38,7 @@ func sections(c *Config) []section {
 		{"submission", "The access point: mail from our users. The section may be left out.",
 			submissionKeys(&c.Submission)},
 		{"incoming", "The incoming point: mail from the network. The section may be left out.", incomingKeys(&c.Incoming)},
+		{"receipts", "Delivery receipts. The section may be left out.", receiptsKeys(&c.Receipts)},
 		{"limits", "Sizes, of the message with CRLF line ends: bytes, or a number with `KB`, `MB` or `GB` (powers of " +
 			"1024, so that a guarantee in MB holds however it is read). The section may be left out.",
 			limitsKeys(&c.Limits)},
@@ -137,6 +141,16 @@ func incomingKeys(i *Incoming) []key {
 			doc: "The `virtual_alias_maps` of Postfix that name addresses of certified domains."},
 		{name: "max_age", value: duration(&i.MaxAge, minAge, maxAge), sample: `"72h"`, preset: `"72h"`,
 			doc: "A transport envelope older than this that we have never seen is an anomaly. From `24h` to `720h`."},
+	}
+}
+
+func receiptsKeys(r *Receipts) []key {
+	return []key{
+		{name: "brief_hash", value: choice(&r.BriefHash, brief.OverDecoded, brief.OverEncoded), sample: `"decoded"`, preset: `"decoded"`,
+			doc: "What the hashes of a brief receipt are over: the `decoded` file, or the part `encoded` as it stands in the message. The " +
+				"rule says both; a user can check the file with `sha1sum`."},
+		{name: "brief_algorithm", value: choice(&r.BriefAlgorithm, brief.SHA1, brief.SHA256), sample: `"sha1"`, preset: `"sha1"`,
+			doc: "Their algorithm: `sha1`, as the rule says, or `sha256`, which no rule knows yet."},
 	}
 }
 

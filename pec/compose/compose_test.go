@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/pec/brief"
 )
 
 var update = flag.Bool("update", false, "write the golden files of this package anew")
@@ -23,6 +25,21 @@ const submitted = "Received: from client.example (client.example [192.0.2.1])\r\
 	"Reply-To: \"Ufficio\" <ufficio@alfa.example>\r\nX-TipoRicevuta: completa\r\nX-Mailer: a client\r\n" +
 	"Subject: Fattura <n. 7> & =?iso-8859-1?Q?perch=E9?=\r\nMIME-Version: 1.0\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nBuongiorno, perché no?\r\n.\r\n\r\nFrom here\r\n"
+
+// withFile is an original with a line beyond ASCII, a long line, and a file.
+var withFile = "From: Mario.Rossi@alfa.example\r\nTo: anna@beta.example\r\nSubject: Fattura\r\nX-TipoRicevuta: breve\r\nMIME-Version: 1.0\r\n" +
+	"Content-Type: multipart/mixed; boundary=b\r\n\r\nno mail\r\n--b\r\n\r\nBuongiorno, perché no?\r\n" + strings.Repeat("lunga ", 200) +
+	"\r\n--b\r\nContent-Type: application/pdf; name=fattura.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\n--b--\r\n"
+
+// cut is the original of a brief receipt.
+func cut(t testing.TB, message string) []pec.Source {
+	t.Helper()
+	o, err := brief.Cut(pec.Bytes([]byte(message)), brief.Settings{Over: brief.OverDecoded, Algorithm: brief.SHA1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Pieces
+}
 
 // original takes a message apart, as the milter and the agent get it.
 func original(t testing.TB, message string) Original {
@@ -67,7 +84,7 @@ func notification(t testing.TB, kind pec.Kind) Notification {
 	n := Notification{Data: *certData(t, kind)}
 	switch kind {
 	case pec.KindDelivery:
-		n.Original = pec.Bytes([]byte(submitted))
+		n.Original = []pec.Source{pec.Bytes([]byte(submitted))}
 	case pec.KindVirusDetection:
 		n.Virus = "ClamAV-Test-File"
 	}
@@ -111,6 +128,8 @@ func artefacts(t testing.TB) map[string]*pec.Artefact {
 	locked.Encrypted = true
 	concise, final := notification(t, pec.KindDelivery), notification(t, pec.KindTimeout)
 	concise.Concise, concise.Original = true, nil
+	short := notification(t, pec.KindDelivery)
+	short.Data.Receipt, short.Original = pec.ReceiptBrief, cut(t, withFile)
 	timeout := notification(t, pec.KindTimeout)
 	timeout.Data.Detail = pec.TimeoutDetail("Alfa", false)
 	final.Final, final.Data.Detail = true, pec.TimeoutDetail("Alfa", true)
@@ -131,6 +150,7 @@ func artefacts(t testing.TB) map[string]*pec.Artefact {
 		"non-acceptance-virus": notify(t, virus(notification(t, pec.KindNonAcceptance))),
 		"take-charge":          notify(t, notification(t, pec.KindTakeCharge)),
 		"delivery":             notify(t, notification(t, pec.KindDelivery)),
+		"delivery-brief":       notify(t, short),
 		"delivery-concise":     notify(t, concise),
 		"non-delivery":         notify(t, notification(t, pec.KindNonDelivery)),
 		"non-delivery-virus":   notify(t, virus(notification(t, pec.KindNonDelivery))),
@@ -142,7 +162,7 @@ func artefacts(t testing.TB) map[string]*pec.Artefact {
 
 func TestGolden(t *testing.T) {
 	conformance.Covers(t, "C050", "C052", "C053", "C054", "C055", "C059", "C068", "C070", "C071", "C072", "C074", "C077", "C078",
-		"C083", "C128", "C130", "C135", "C137", "C138", "C139", "C162", "C163", "C180", "C181", "C188", "C190", "C191", "C196", "C197")
+		"C083", "C128", "C170", "C130", "C135", "C137", "C138", "C139", "C162", "C163", "C180", "C181", "C188", "C190", "C191", "C196", "C197")
 	for name, a := range artefacts(t) {
 		header, content := written(t, a)
 		got := append(append(header, "\r\n"...), content...)

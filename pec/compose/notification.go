@@ -13,12 +13,14 @@ import (
 
 // Notification is a receipt or notice to be composed.
 type Notification struct {
-	Data     pec.CertData
-	To       pec.Address
-	Original pec.Source // of a complete delivery receipt: the part of the envelope byte for byte; otherwise nil [C167]
-	Concise  bool       // a delivery receipt without the original [C168] [C178]
-	Final    bool       // a timeout notice after 24 hours, not after 12 [C098]
-	Virus    string     // what was found, of the virus notices
+	Data pec.CertData
+	To   pec.Address
+	// Original is, in pieces, that of a delivery receipt: of a complete one the part of the envelope byte for byte, of a
+	// brief one what package brief made of it; otherwise nil. [C167] [C170]
+	Original []pec.Source
+	Concise  bool   // a delivery receipt without the original [C168] [C178]
+	Final    bool   // a timeout notice after 24 hours, not after 12 [C098]
+	Virus    string // what was found, of the virus notices
 }
 
 // MessageID is the Message-ID of the notification that carries these data, with angle brackets. It is
@@ -43,7 +45,7 @@ func MessageID(p pec.Provider, c *pec.CertData) string {
 
 // NotificationMessage makes a receipt or notice. It is addressed to one user, or to the service mailbox of a provider,
 // never to what Reply-To says; it has the few fields that say what it is, a text, certification data of the same
-// content, and the original in complete delivery receipts only. Errors are ErrCompose and ErrCertData.
+// content, and the original in complete and brief delivery receipts only. Errors are ErrCompose and ErrCertData.
 // [C009] [C010] [C015] [C028] [C029] [C056] [C057] [C059] [C066] [C071] [C096] [C099] [C147] [C150] [C167]
 func NotificationMessage(p pec.Provider, n Notification) (*pec.Artefact, error) {
 	if err := n.check(p); err != nil {
@@ -62,11 +64,7 @@ func NotificationMessage(p pec.Provider, n Notification) (*pec.Artefact, error) 
 	}
 	id := MessageID(p, c)
 	limits := makeBoundaries(id)
-	content := parts{text: text, certData: document}
-	if n.Original != nil {
-		content.original = []pec.Source{n.Original}
-	}
-	pieces, err := content.assemble(limits)
+	pieces, err := parts{text: text, original: n.Original, certData: document}.assemble(limits)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +88,7 @@ func (n *Notification) check(p pec.Provider) error {
 	return nil
 }
 
-// textName is the name of the text. A virus changes it, as do the second timeout and a delivery without original.
+// textName is the name of the text. A virus changes it, as do the second timeout and a delivery that is not told in full.
 func (n *Notification) textName() string {
 	virus := n.Data.Error == pec.ErrorVirus
 	switch kind := n.Data.Kind; {
@@ -100,6 +98,8 @@ func (n *Notification) textName() string {
 		return "non-delivery-virus"
 	case kind == pec.KindDelivery && n.Concise:
 		return "delivery-concise"
+	case kind == pec.KindDelivery && n.Data.Receipt == pec.ReceiptBrief:
+		return "delivery-brief"
 	case kind == pec.KindTimeout && n.Final:
 		return "timeout-24"
 	}
