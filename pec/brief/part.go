@@ -110,7 +110,7 @@ func (p *part) findName(disposition mediatype.Value) error {
 
 func firstOf(names ...string) string {
 	for _, n := range names {
-		if strings.TrimSpace(n) != "" {
+		if n = strings.TrimSpace(n); n != "" {
 			return n
 		}
 	}
