@@ -17,6 +17,7 @@ type verifyCommand struct {
 	CA        string   `name:"ca" help:"PEM file with the certificates of the authorities to trust."`
 	CRL       string   `name:"crl" help:"Revocation list, PEM or DER."`
 	Directory string   `help:"The signed directory of the providers (igpec.ldif.p7m)."`
+	Original  string   `help:"The message as it was sent, or an envelope or complete receipt with it: compare its files with the hashes in a brief receipt."`
 	At        *instant `help:"Judge as of this instant (RFC 3339) instead of the one the message states." placeholder:"TIME"`
 	JSON      bool     `name:"json" help:"One JSON object per file, in the order of the arguments."`
 }
@@ -38,12 +39,13 @@ func (i *instant) UnmarshalText(text []byte) error {
 func (verifyCommand) Help() string {
 	return "What was not asked for is not judged: without --ca any signer will do. Whom to trust to sign the directory is not asked.\n" +
 		"Exit code 0: every file holds; 1: one does not (an ordinary message does not); 2: one cannot be read.\n\n" +
-		"Example:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml"
+		"Example:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml\n" +
+		"  ceralacca verify brief.eml --original sent.eml"
 }
 
 // Run reports on every file before it judges.
 func (c verifyCommand) Run(s *streams) error {
-	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, At: (*time.Time)(c.At)})
+	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, Original: c.Original, At: (*time.Time)(c.At)})
 	if err != nil {
 		return usageError{err}
 	}

@@ -16,6 +16,8 @@ import (
 // Options say against what to judge. Paths that are empty are not asked about.
 type Options struct {
 	CA, CRL, Directory string
+	// Original is a file with the message that brief receipts are about, as it was sent: it has what their hashes are of.
+	Original string
 	// At is the instant to judge certificates at; nil means the instant that each message states.
 	At *time.Time
 }
@@ -26,11 +28,12 @@ type Examiner struct {
 	trust       *signer.Trust       // nil without a CRL
 	providers   *directory.Snapshot // nil without a directory
 	at          *time.Time
+	original    string // "" without an original
 }
 
 // New reads what o names. A CRL needs a CA: a list is believed because its authority signed it.
 func New(o Options) (*Examiner, error) {
-	e := &Examiner{at: o.At}
+	e := &Examiner{at: o.At, original: o.Original}
 	var err error
 	if o.CA != "" {
 		if e.authorities, err = signer.ReadAuthorities(o.CA); err != nil {
@@ -124,6 +127,9 @@ func (e *Examiner) sayNotAsked(r *Report) {
 			r.detail(c.check, "not asked: "+c.flag+" was not given")
 		}
 	}
+	if e.original != "" {
+		r.Checks = append(r.Checks, Check{Name: CheckOriginal, Detail: "this is no brief delivery receipt with an original in it"})
+	}
 }
 
 // examine fills in r. An error is a failure to read src, not a finding.
@@ -152,12 +158,11 @@ func (e *Examiner) examine(r *Report, src pec.Source, header pec.Header) error {
 	if late != nil {
 		r.set(CheckChain, outOfDate(m), "")
 	}
-	e.compare(r, m, parts, data)
-	return nil
+	return e.compare(r, m, parts, data)
 }
 
-// compare sets the checks that need certification data.
-func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) {
+// compare sets the checks that need certification data. An error is a failure to read, not a finding.
+func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
 	switch {
 	case data != nil && r.Kind == KindOrdinary:
 		r.set(CheckHeaders, fmt.Errorf("neither %s nor %s is there, and under the signature are certification data of kind %q",
@@ -166,6 +171,7 @@ func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, da
 		r.state(data)
 		r.set(CheckHeaders, e.checkHeaders(m, parts, data), "the outer header says what the certification data say")
 		r.set(CheckText, checkText(parts, data), "the readable text names the same message")
+		return e.checkOriginal(r, parts, data)
 	case r.Kind == string(pec.KindAnomaly) && parts != nil:
 		r.set(CheckHeaders, e.checkAnomaly(m, parts), "the outer header says what the message inside says")
 		r.explain("an anomaly envelope has no certification data")
@@ -174,4 +180,5 @@ func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, da
 	default:
 		r.explain("there are no certification data to compare with")
 	}
+	return nil
 }

@@ -20,6 +20,7 @@ const (
 	CheckHeaders    = "headers"
 	CheckCertData   = "certdata"
 	CheckText       = "text"
+	CheckOriginal   = "original" // only there when an original was given
 )
 
 var checkNames = [...]string{

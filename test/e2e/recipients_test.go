@@ -43,7 +43,7 @@ func TestReceiptKinds(t *testing.T) {
 	}{
 		{"X-TipoRicevuta: completa", pec.ReceiptComplete, true},
 		{"x-tiporicevuta:  SINTETICA ", pec.ReceiptConcise, false},
-		{"X-Tiporicevuta: breve", pec.ReceiptBrief, true}, // answered complete for now: see docs/divergences.md
+		{"X-Tiporicevuta: breve", pec.ReceiptBrief, true},
 		{"X-TipoRicevuta: qualunque", pec.ReceiptComplete, true},
 		{"X-Other: x", pec.ReceiptComplete, true},
 	} {
