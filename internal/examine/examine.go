@@ -54,6 +54,13 @@ func New(o Options) (*Examiner, error) {
 			return nil, err
 		}
 	}
+	if o.Original != "" {
+		f, err := open(o.Original)
+		if err != nil {
+			return nil, fmt.Errorf("the original %s: %w", o.Original, err)
+		}
+		_ = f.Close() // only read
+	}
 	return e, nil
 }
 
