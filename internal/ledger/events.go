@@ -19,7 +19,8 @@ const (
 	EventTakeCharge Event = "take-charge"
 	// EventDelivery: the message lies in the mailbox of the one recipient in Covered.
 	EventDelivery Event = "delivery"
-	// EventDeliveryReceipt: our delivery receipt for the one recipient in Covered was handed over.
+	// EventDeliveryReceipt: our delivery receipt for the one recipient in Covered was handed over; Detail says why it is the
+	// complete one where a brief one was asked for.
 	EventDeliveryReceipt Event = "delivery-receipt"
 	// EventNonDelivery: our non-delivery notice for the recipient in Covered was handed over; Detail is its error text.
 	EventNonDelivery Event = "non-delivery"
