@@ -29,7 +29,7 @@ func (j *job) shorten(n *compose.Notification, s *brief.Settings) error {
 		n.Data.Receipt = pec.ReceiptComplete
 		return nil
 	}
-	if j.cut.settings != *s {
+	if j.cut == nil || j.cut.settings != *s {
 		original, err := brief.Cut(j.parts.Original, *s)
 		if err != nil && !errors.Is(err, brief.ErrUncertain) {
 			return err
@@ -37,7 +37,7 @@ func (j *job) shorten(n *compose.Notification, s *brief.Settings) error {
 		if err != nil {
 			j.log.Warn("a brief receipt was asked for, and the complete one is sent", "error", err)
 		}
-		j.cut = shortened{*s, original, err}
+		j.cut = &shortened{*s, original, err}
 	}
 	if j.cut.err != nil {
 		n.Data.Receipt = pec.ReceiptComplete
@@ -49,7 +49,7 @@ func (j *job) shorten(n *compose.Notification, s *brief.Settings) error {
 
 // whyComplete is what the legal log says of a complete receipt where a brief one was asked for.
 func (j *job) whyComplete(n compose.Notification) string {
-	if j.cut.err == nil || n.Concise {
+	if j.cut == nil || j.cut.err == nil || n.Concise {
 		return ""
 	}
 	return "complete, and not brief as asked: " + j.cut.err.Error()

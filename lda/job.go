@@ -32,7 +32,7 @@ type job struct {
 	wrapped *signer.Sealed // the anomaly envelope that we made of it, if we did
 	problem pec.Problem    // why we made it
 
-	cut shortened // the original of brief receipts
+	cut *shortened // the original of brief receipts, once there is one
 
 	todo  []step
 	boxes map[pec.Address]delivery // what became of each mailbox, folded
