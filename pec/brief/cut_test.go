@@ -258,3 +258,41 @@ func BenchmarkCut100MB(b *testing.B) {
 		}
 	}
 }
+
+// shrinking is a message whose file is cut off once it was read to its end.
+type shrinking struct {
+	repeated
+	seen *bool
+}
+
+func (s shrinking) ReadAt(p []byte, off int64) (int, error) {
+	if *s.seen && off+int64(len(p)) > s.Size()/2 {
+		n, _ := s.repeated.ReadAt(p[:max(0, s.Size()/2-off)], off) // it does not fail
+		return n, io.EOF
+	}
+	*s.seen = *s.seen || off+int64(len(p)) >= s.Size()
+	return s.repeated.ReadAt(p, off)
+}
+
+// A file that is shorter when it is hashed than when it was found has no hash either.
+func TestAShrinkingFileHasNoHash(t *testing.T) {
+	message := shrinking{long("base64", strings.Repeat("QUJD", 19)+"\r\n", 2000), new(bool)}
+	if o, err := Cut(message, Settings{OverEncoded, SHA1}); err == nil || errors.Is(err, ErrUncertain) {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// A line may end anywhere in the buffer, also between CR and LF.
+func TestLineEndsAtTheEndOfTheBuffer(t *testing.T) {
+	for n := bufferSize - 4; n < bufferSize+4; n++ {
+		message := lf("Content-Type: multipart/mixed; boundary=b\n\n--b\n\n" + strings.Repeat("x", n) +
+			"\n--b\nContent-Type: a/b; name=x\n\nabc\n--b--\n")
+		if o := cutOf(t, message, byDefault); len(o.Files) != 1 || o.Files[0].Sum != "a9993e364706816aba3e25717850c26c9cd0d89d" {
+			t.Errorf("a line of %d bytes: %+v", n, o.Files)
+		}
+		bare := strings.Replace(message, "x\r\n--b\r\n", "x\r--b\r\n", 1)
+		if _, err := Cut(pec.Bytes([]byte(bare)), byDefault); !errors.Is(err, ErrUncertain) {
+			t.Errorf("a bare CR after %d bytes: %v", n, err)
+		}
+	}
+}
