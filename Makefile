@@ -54,6 +54,10 @@ conformance: ## fill docs/conformance.tsv from the code and the last coverage in
 	-CERALACCA_COVERAGE=$(CURDIR)/.work/coverage go run ./test/run -count=1 -timeout 60m ./...
 	go run ./internal/conformance/cmd fill -coverage .work/coverage
 
+.PHONY: mutate
+mutate: root deps ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one changed line makes a named test fail (as root)
+	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/mutate -seed $(or $(SEED),1) -rows $(or $(ROWS),20) $(if $(ONLY),-only $(ONLY)) $(if $(UNITS),-units)
+
 .PHONY: bench
 bench: root deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
 	@deploy/lab/install-deps.sh opendkim

@@ -103,3 +103,18 @@ func (c Citations) Code(id string) []string {
 	slices.Sort(code)
 	return code
 }
+
+// Cited returns the lines of a text, from 1, on which it cites id.
+func Cited(text []byte, id string) []int {
+	var lines []int
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		for _, match := range citation.FindAllSubmatch(line, -1) {
+			if slices.Contains(expand(string(match[1])), id) && !slices.Contains(lines, n) {
+				lines = append(lines, n)
+			}
+		}
+	}
+	return lines
+}
