@@ -49,10 +49,11 @@ check: ## form, vet, staticcheck, races, fuzzing, and the tests that need no lab
 	bash .ci/check
 
 .PHONY: conformance
-conformance: ## fill docs/conformance.tsv from the code and the last coverage in .work/coverage
+conformance: ## run all tests, or PKG="./pec/... ./lda", fill docs/conformance.tsv and .html; the report is .work/conformance/conformance.html
 	rm -rf .work/coverage && mkdir -p .work/coverage
-	-CERALACCA_COVERAGE=$(CURDIR)/.work/coverage go run ./test/run -count=1 -timeout 60m ./...
+	-CERALACCA_COVERAGE=$(CURDIR)/.work/coverage go run ./test/run -count=1 -timeout 60m $(or $(PKG),./...)
 	go run ./internal/conformance/cmd fill -coverage .work/coverage
+	go run ./internal/conformance/cmd report -coverage .work/coverage
 
 .PHONY: mutate
 mutate: root deps ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one changed line makes a named test fail (as root)
