@@ -49,7 +49,12 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = world.Stop() }()
-	return m.Run()
+	code := m.Run()
+	if err := world.Audit(context.Background(), binary, nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
 }
 
 func start(dir string) error {

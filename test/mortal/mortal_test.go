@@ -83,6 +83,9 @@ func TestAThousandKills(t *testing.T) {
 	mail.allTold(t)
 	told.settle(t)
 	mail.noLeak(t)
+	if err := mail.lab.Audit(t.Context(), mail.program, nil); err != nil {
+		t.Error(err)
+	}
 	kills, inCall := total(reapers, func(r *reaper) int { return r.kills }), total(reapers, func(r *reaper) int { return r.inCall })
 	t.Logf("killed %d times, %d in the middle of a call: %v", kills, inCall, reapers)
 	if kills < killsInAll || inCall < leastInCall {

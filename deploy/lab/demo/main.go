@@ -72,6 +72,10 @@ func run(ctx context.Context, bin, folder string) error {
 	if !good || !held {
 		return fmt.Errorf("a message does not hold; see above")
 	}
+	if err := l.Audit(ctx, bin, nil); err != nil {
+		return err
+	}
+	fmt.Println("\nceralacca audit finds the legal logs of alfa and beta coherent.")
 	fmt.Printf("\nEvery message is there, once, and holds. It took %.0f s. The messages are in %s, the logs in %s.\n",
 		time.Since(begin).Seconds(), s.files, filepath.Join(folder, "log"))
 	return nil
