@@ -323,7 +323,12 @@ type sink struct {
 	got     []sent
 	refuse  error
 	conns   []net.Conn
+	// judge, when there is one, sees each message before it is kept, and says whether it is and what is answered; who is
+	// answered errHangUp hears nothing.
+	judge func(one sent) (keep bool, err error)
 }
+
+var errHangUp = errors.New("hang up")
 
 // hangUp closes all connections.
 func (s *sink) hangUp() {
@@ -413,6 +418,20 @@ func (s *sinkSession) Data(r io.Reader) error {
 		return s.sink.refuse
 	}
 	s.one.text = text
+	if s.sink.judge != nil {
+		keep, err := s.sink.judge(s.one)
+		if err == errHangUp { //nolint:errorlint // the very value
+			for _, c := range s.sink.conns {
+				_ = c.Close()
+			}
+			s.sink.conns = nil
+		}
+		if !keep {
+			return err
+		}
+		s.sink.got = append(s.sink.got, s.one)
+		return err
+	}
 	s.sink.got = append(s.sink.got, s.one)
 	return nil
 }
