@@ -173,13 +173,6 @@ func (b *bounced) recipient(s status) (pec.Recipient, bool) {
 // notDelivered issues the non-delivery notice for a certified recipient, unless there is an outcome: no provider takes
 // back what was delivered. [C179] [C181]
 func (b *bounced) notDelivered(ctx context.Context, recipient pec.Address, s status) error {
-	state, err := b.known(ctx, recipient)
-	if err != nil {
-		return err
-	}
-	if state.Final != nil {
-		return b.ignore(ctx, s, "the recipient has an outcome")
-	}
 	failure := policy.NonDelivery(b.live.config.Provider.Name, s.attempt)
 	at, err := b.instant(ctx, b.about.Time) // of our acceptance
 	if err != nil {
@@ -190,12 +183,23 @@ func (b *bounced) notDelivered(ctx context.Context, recipient pec.Address, s sta
 		Signer: b.live.config.Provider.Name, Identifier: string(b.about.Identifier), Digest: b.digest,
 		Effect: effectOutcome, Recipient: recipient.Fold().String(),
 	}
-	return b.issue(ctx, plan{
+	p := plan{
 		keys: []effect.Key{key}, at: o.At,
 		data:    func([]effect.Key) []byte { return encode(o) },
 		compose: b.compose,
 		done:    b.done,
-	})
+	}
+	state, err := b.known(ctx, recipient)
+	if err != nil {
+		return err
+	}
+	if state.Final == nil {
+		return b.issue(ctx, p)
+	}
+	if err := b.resume(ctx, p); err != nil {
+		return err
+	}
+	return b.ignore(ctx, s, "the recipient has an outcome")
 }
 
 func (b *bounced) known(ctx context.Context, recipient pec.Address) (s tracking.State, err error) {

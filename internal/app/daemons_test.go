@@ -200,7 +200,7 @@ func TestReloadKeepsWhatWasOpened(t *testing.T) {
 
 // What is missing or wrong at the start is one sentence that names it, and there is no daemon.
 func TestNoStart(t *testing.T) {
-	conformance.Covers(t, "C003", "C111", "C224")
+	conformance.Covers(t, "C003", "C111", "C185", "C224")
 	w := apptest.New(t)
 	other := apptest.New(t)
 	for _, test := range []struct {

@@ -133,7 +133,7 @@ func (l leaf) decoded(t *testing.T) string {
 }
 
 func TestPartsOfEverything(t *testing.T) {
-	conformance.Covers(t, "C028", "C054", "C056", "C059", "C062", "C066", "C099", "C133", "C140", "C150", "C190", "C191", "C192", "C196", "C197")
+	conformance.Covers(t, "C028", "C029", "C054", "C056", "C057", "C059", "C062", "C066", "C099", "C133", "C140", "C150", "C190", "C191", "C192", "C196", "C197")
 	for name, a := range artefacts(t) {
 		want := []string{"text/plain ", "text/html "}
 		if isEnvelope(a.Kind) || name == "delivery" || name == "delivery-brief" {

@@ -25,6 +25,7 @@ const (
 	survived outcome = "survived"
 	invalid  outcome = "invalid"    // it does not compile
 	unasked  outcome = "no change"  // nothing under the citation can be changed
+	untested outcome = "no test"    // that may be run
 	sick     outcome = "sick tests" // they fail without any change
 )
 
@@ -67,6 +68,10 @@ func (l *lab) close() { _ = os.RemoveAll(l.scratch) } // nobody needs it
 // prove tries the changes of a row until a test of it fails.
 func (l *lab) prove(c candidate) verdict {
 	v := verdict{id: c.id, outcome: unasked}
+	if len(c.tests) == 0 {
+		v.outcome = untested
+		return v
+	}
 	tries := 0
 	for _, one := range c.changes {
 		if tries == l.o.tries || l.ctx.Err() != nil {
