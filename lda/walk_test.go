@@ -326,6 +326,15 @@ func (w *walker) queue(n int) {
 // retry is what the agent does every few seconds.
 func (w *walker) retry() {
 	_ = w.agent.retryDue(context.Background()) // it is tried again
+	w.tick()
+}
+
+// tick is what it does for the clocks; no process dies in it, because its goroutines would take the test with them.
+func (w *walker) tick() {
+	armed := w.killIn
+	w.killIn = 0
+	_ = w.agent.watchDue(context.Background()) // what is due stays so
+	w.killIn = armed
 }
 
 // present presents the waiting recipients whose bit is set, all when none is; in the other order when asked.

@@ -96,6 +96,12 @@ func (w *walker) judge(place string, a *arrived) {
 		for _, r := range a.data.Taken {
 			w.judgeTold(id, r.String(), "taken", a)
 		}
+	case pec.KindTimeout:
+		key := id + " " + a.data.Delivery.String()
+		if w.truth.told[key] == nil {
+			w.truth.told[key] = map[string][32]byte{}
+		}
+		w.truth.told[key][string(pec.KindTimeout)] = a.digest // after 12 and after 24 hours, two in all
 	case pec.KindDelivery, pec.KindNonDelivery:
 		w.judgeTold(id, a.data.Delivery.String(), string(a.data.Kind), a)
 		w.judgeOutcome(id, a)
@@ -243,6 +249,9 @@ func (w *walker) complete() {
 		for _, r := range q.recipients {
 			w.certified(q, r.original)
 		}
+		if n == 0 {
+			w.watched(q, addr(w.t, anna))
+		}
 	}
 	w.view(func(tx store.Tx) error {
 		unfinished, err := effect.FindUnfinished(tx, w.clock.Now().Add(time.Hour))
@@ -267,6 +276,22 @@ func (w *walker) complete() {
 		}
 		return err
 	})
+}
+
+// watched asks that a recipient of another provider has an outcome, or that somebody still waits for one, or that the
+// sender was told that none came.
+func (w *walker) watched(q queuedMail, recipient pec.Address) {
+	open := false
+	w.view(func(tx store.Tx) error {
+		return tracking.WatchesFrom(tx, tracking.Watch{}, func(one tracking.Watch) error {
+			open = open || one.Transaction == q.record.ID
+			return nil
+		})
+	})
+	_, told := w.truth.told[string(q.record.Identifier)+" "+recipient.String()][string(pec.KindTimeout)]
+	if w.final(q.record.Identifier, recipient) == "" && !open && !told {
+		w.violate("vanished: nobody waits for %s", recipient)
+	}
 }
 
 // certified looks for the outcome of a recipient of ours, in the hands of who is to be told.
