@@ -3,6 +3,7 @@ package lda
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/effect"
@@ -29,20 +30,17 @@ type outcome struct {
 	Brief *brief.Settings `json:"brief,omitempty"`
 }
 
-// conclude issues one delivery receipt or one non-delivery notice per certified recipient, and answers Postfix. An
-// address that is an alias is delivered as soon as one of its mailboxes has the message. [C160] [C165] [C179]
+// conclude issues one delivery receipt or one non-delivery notice per certified recipient, and answers Postfix. One that
+// is an alias is delivered when all of its mailboxes have the message, and not delivered when one of them failed for
+// good. [C160] [C165] [C179]
 func conclude(ctx context.Context, j *job) error {
 	for _, certified := range j.presented() {
-		places := j.placesOf(certified)
-		o, answers := j.judge(ctx, certified, places)
-		var err error
+		o, answer := j.judge(ctx, certified)
 		if o != nil {
-			err = j.issueOutcome(ctx, certified, o)
+			answer = j.issueOutcome(ctx, certified, o)
 		}
-		for n, i := range places {
-			if j.answers[i] = answers[n]; err != nil {
-				j.answers[i] = err
-			}
+		for _, i := range j.placesOf(certified) {
+			j.answers[i] = answer
 		}
 	}
 	return nil
@@ -53,7 +51,7 @@ func (j *job) presented() []pec.Address {
 	var out []pec.Address
 	seen := make(map[pec.Address]bool)
 	for i, a := range j.certified {
-		if j.answers[i] == errUnanswered && !seen[a.Fold()] {
+		if j.answers[i] == errUnanswered && !a.IsZero() && !seen[a.Fold()] {
 			seen[a.Fold()] = true
 			out = append(out, a)
 		}
@@ -71,56 +69,63 @@ func (j *job) placesOf(certified pec.Address) []int {
 	return out
 }
 
-// judge decides what is to be certified of a recipient, nothing when it is too early, and what Postfix hears at each
-// place. A mailbox that refused for good is done with: if the others fail too, they will say so.
-func (j *job) judge(ctx context.Context, certified pec.Address, places []int) (*outcome, []error) {
-	answers := make([]error, len(places))
-	var refused *refusal
-	var waiting, expired bool
-	for n, i := range places {
-		d := j.boxes[j.recipients[i].address.Fold()]
-		switch {
-		case d.refused != nil:
-			refused = d.refused
-		case d.err != nil:
-			answers[n], waiting = d.err, true
-			expired = expired || j.expired(d)
-		}
-	}
+// judge decides what is to be certified of a recipient; nothing when it is too early, with what Postfix hears.
+func (j *job) judge(ctx context.Context, certified pec.Address) (*outcome, error) {
+	e := j.expanded[certified.Fold()]
 	o := &outcome{Recipient: certified.String()}
-	if at, ok := j.earliest(places); ok {
-		o.Delivered, o.At, o.Brief = true, at, j.live.brief()
-		return o, answers
-	}
-	var err error
-	if o.At, err = j.instant(ctx, j.record.Instant); err != nil {
-		for n := range answers {
-			answers[n] = err
-		}
-		return nil, answers
-	}
+	at, failure, waits := j.state(e)
 	switch {
-	case expired:
-		failure := policy.Expired(j.live.config.Provider.Name)
-		o.Failure = &failure
-		return o, make([]error, len(places))
-	case waiting:
-		return nil, answers
+	case failure == nil && waits != nil:
+		return nil, waits
+	case failure == nil:
+		o.Delivered, o.At, o.Brief = true, at, j.live.brief()
+		return o, nil
 	}
-	failure := j.failureOf(refused)
-	o.Failure = &failure
-	return o, answers
+	now, err := j.instant(ctx, j.record.Instant)
+	if err != nil {
+		return nil, err
+	}
+	o.At, o.Failure = now, failure
+	state, err := j.known(ctx, certified)
+	if err != nil {
+		return nil, err
+	}
+	if state.Final != nil && state.Final.Kind == tracking.Delivered {
+		return nil, j.alarm("what is known as delivered failed", errors.New(failure.Detail))
+	}
+	return o, nil
 }
 
-// earliest is the first delivery among some places.
-func (j *job) earliest(places []int) (at time.Time, ok bool) {
-	for _, i := range places {
-		d := j.boxes[j.recipients[i].address.Fold()]
-		if !d.at.IsZero() && (!ok || d.at.Before(at)) {
-			at, ok = d.at, true
+// state is what became of all mailboxes of a recipient: the instant at which the last one had the message, or the failure
+// of the first that will never have it, or why it is too early to say.
+func (j *job) state(e *expansion) (at time.Time, failure *policy.Failure, waits error) {
+	all := []delivery{}
+	for _, t := range e.targets {
+		all = append(all, j.boxes[t.Box.Fold()])
+	}
+	if e.refused != nil || e.err != nil {
+		all = []delivery{{refused: e.refused, err: e.err, first: e.first, uncertain: e.uncertain}}
+	}
+	for _, d := range all {
+		if d.refused != nil {
+			f := j.failureOf(d.refused)
+			return at, &f, nil
 		}
 	}
-	return at, ok
+	for _, d := range all {
+		switch {
+		case d.err == nil && d.at.IsZero():
+			return at, nil, errUnanswered // not tried: a fault of ours
+		case d.err == nil && d.at.After(at):
+			at = d.at
+		case d.err != nil:
+			if waits = d.err; j.expired(d, e) {
+				f := policy.Expired(j.live.config.Provider.Name)
+				failure = &f
+			}
+		}
+	}
+	return at, failure, waits
 }
 
 func (j *job) issueOutcome(ctx context.Context, certified pec.Address, o *outcome) error {

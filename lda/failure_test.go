@@ -58,37 +58,6 @@ func TestPeersThatRestart(t *testing.T) {
 	}
 }
 
-// TestAliasPresentedLater: a mailbox that got the message under its own address serves an alias that comes later; its
-// receipt says when the mailbox got it.
-func TestAliasPresentedLater(t *testing.T) {
-	w := newWorld(t)
-	text, r, _ := w.incoming(&message{from: anna, to: []string{mario, info}})
-	same(t, "first", w.present(text, anna, mario), []string{"250 2.0.0"})
-	w.out.take()
-	w.clock.shift.Store(int64(time.Hour))
-	same(t, "later", w.present(text, anna, rcpt(mario, info)), []string{"250 2.0.0"})
-	same(t, "mario", w.in(mario), []string{"posta-certificata"})
-	got := w.out.take()
-	same(t, "out", describeAll(w, got), []string{anna + ": avvenuta-consegna " + info + " with original"})
-	if !bytes.Contains(got[0].text, []byte("Date: "+pec.ItalianTime(time.Now()).Format("Mon, 2 Jan 2006 15:"))) {
-		t.Error("the receipt does not say when the mailbox got the message")
-	}
-	same(t, "log", w.events(r.Identifier), []string{
-		"reception", "take-charge", "delivery", "delivery-receipt", "delivery", "delivery-receipt",
-	})
-	same(t, "fact", []string{w.fact(r.Identifier, info)}, []string{"taken delivered"})
-}
-
-func TestAliasIsDeliveredWhenOneMailboxIs(t *testing.T) {
-	w := newWorld(t)
-	text, _, _ := w.incoming(&message{from: anna, to: []string{info}})
-	got := w.present(text, anna, rcpt(pieno, info), rcpt(mario, info))
-	same(t, "answers", got, []string{"250 2.0.0", "250 2.0.0"})
-	same(t, "out", w.outgoing(), []string{
-		anna + ": avvenuta-consegna " + info + " with original", betaService + ": presa-in-carico " + info,
-	})
-}
-
 func TestDovecotDownThenExpired(t *testing.T) {
 	conformance.Covers(t, "C179")
 	w := newWorld(t)

@@ -91,7 +91,7 @@ func (w *work) intoMailboxes(ctx context.Context, p parcel) error {
 			continue
 		}
 		one := p
-		one.to = box.Address
+		one.to = box.To
 		err := w.intoMailbox(ctx, one)
 		refused, isRefusal := errors.AsType[*refusal](err)
 		switch {

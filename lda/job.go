@@ -34,8 +34,9 @@ type job struct {
 
 	cut *shortened // the original of brief receipts, once there is one
 
-	todo  []step
-	boxes map[pec.Address]delivery // what became of each mailbox, folded
+	todo     []step
+	expanded map[pec.Address]*expansion // what each certified recipient comes to, folded
+	boxes    map[pec.Address]delivery   // what became of each mailbox, folded
 }
 
 // step does one thing for a whole job. Its error is the answer to every recipient that has none yet.
@@ -48,7 +49,8 @@ type step struct {
 var errUnanswered = errors.New("not reached")
 
 func (a *Agent) newJob(p *presentation, r *transaction.Record) *job {
-	j := &job{work: a.newWork(p, r.ID, r.Identifier), record: r, boxes: make(map[pec.Address]delivery)}
+	j := &job{work: a.newWork(p, r.ID, r.Identifier), record: r, boxes: make(map[pec.Address]delivery),
+		expanded: make(map[pec.Address]*expansion)}
 	j.answers = make([]error, len(p.recipients))
 	for i := range j.answers {
 		j.answers[i] = errUnanswered

@@ -89,7 +89,7 @@ func passNotification(ctx context.Context, j *job) error {
 			j.answers[i] = j.keep(ctx, to)
 			continue
 		}
-		j.answers[i] = j.passTo(ctx, to)
+		_, j.answers[i] = j.passAll(ctx, to, j.passTo)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/reply"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/internal/transaction"
@@ -51,21 +52,59 @@ func passAnomaly(ctx context.Context, j *job) error {
 			j.answers[i] = j.keep(ctx, r.address)
 			continue
 		}
-		p, err := j.anomalyParcel(r.address)
-		if err != nil {
-			return err
+		outside, err := j.passAll(ctx, r.address, j.passAnomalyTo)
+		if outside && err == nil {
+			err = fail("deliver", j.record.Identifier, pec.ErrorForbidden, errOutside)
 		}
-		j.answers[i] = j.pass(ctx, passing{
-			key: j.keyOfTransaction(effectAnomaly, r.address), parcel: p,
-			done: func(tx store.Tx, at time.Time) error { return ledger.Append(tx, j.anomalous(r.address, at)) },
-			refused: func(tx store.Tx, why *refusal) error {
-				record := j.anomalous(r.address, j.agent.now())
-				record.Event, record.Detail = ledger.EventAnomalyRefused, record.Detail+": "+why.Error()
-				return ledger.Append(tx, record)
-			},
-		})
+		j.answers[i] = err
 	}
 	return nil
+}
+
+func (j *job) passAnomalyTo(ctx context.Context, box pec.Address) error {
+	p, err := j.anomalyParcel(box)
+	if err != nil {
+		return err
+	}
+	return j.pass(ctx, passing{
+		key: j.keyOfTransaction(effectAnomaly, box), parcel: p,
+		done: func(tx store.Tx, at time.Time) error { return ledger.Append(tx, j.anomalous(box, at)) },
+		refused: func(tx store.Tx, why *refusal) error {
+			record := j.anomalous(box, j.agent.now())
+			record.Event, record.Detail = ledger.EventAnomalyRefused, record.Detail+": "+why.Error()
+			return ledger.Append(tx, record)
+		},
+	})
+}
+
+// passAll passes a message to every mailbox that an address comes to, each as a recipient of its own. What Postfix hears
+// of an alias is what is worst: later, before refused, before done. To what is outside nothing is passed: that is an
+// alarm, and what is returned says so.
+func (j *job) passAll(ctx context.Context, a pec.Address, pass func(context.Context, pec.Address) error) (outside bool, err error) {
+	found, err := j.live.mailboxes.Lookup(ctx, a)
+	if err != nil {
+		return false, err
+	}
+	if len(found.Outside) > 0 {
+		j.outside(ctx, a, found.Outside)
+	}
+	boxes := []pec.Address{}
+	for _, box := range found.Boxes {
+		boxes = append(boxes, box.To)
+	}
+	if len(boxes) == 0 {
+		boxes = []pec.Address{a} // unknown, and told so by its own step
+	}
+	for _, box := range boxes {
+		switch one := pass(ctx, box); {
+		case one == nil:
+		case reply.For(one, reply.DoorLMTP).Temporary():
+			return len(found.Outside) > 0, one
+		default:
+			err = one
+		}
+	}
+	return len(found.Outside) > 0, err
 }
 
 // anomalyParcel is the anomaly envelope on its way to one mailbox.

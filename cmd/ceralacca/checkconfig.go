@@ -17,8 +17,9 @@ type checkCommand struct {
 // Help implements kong's HelpProvider.
 func (checkCommand) Help() string {
 	return "Prints FILE:LINE:COL: what; write …, one line per fault, also for the files that the configuration names and what is in them, and " +
-		"for settings of the Postfix in /etc/postfix (or MAIL_CONFIG) and of its outbound instance by which certified mail would be given up too soon, " +
-		"or pass, be copied to or be changed by somebody else.\n\n" +
+		"for the alias maps and for settings of the Postfix in /etc/postfix (or MAIL_CONFIG) and of its outbound instance: by which certified mail " +
+		"would be given up too soon, or pass, be copied to or be changed by somebody else; limits of recipients and size that the law does not " +
+		"allow; aliases of certified domains that Postfix would expand.\n\n" +
 		"Example:\n\n  ceralacca check-config /etc/ceralacca/ceralacca.toml"
 }
 
@@ -40,8 +41,9 @@ func (c checkCommand) Run(ctx context.Context, s *streams) error {
 		}
 		faults = append(faults, senderFaults(conf)...)
 		faults = append(faults, app.PluginFaults(ctx, conf)...)
-		faults = append(faults, postfixFaults(ctx)...)
+		faults = append(faults, postfixFaults(ctx, conf)...)
 		faults = append(faults, networkFaults(ctx, conf)...)
+		faults = append(faults, aliasFaults(ctx, conf)...)
 	}
 	for _, f := range faults {
 		fmt.Fprintln(s.out, f)

@@ -20,25 +20,58 @@ const leastLifetime = 48 * time.Hour
 
 // postfixFaults looks at the first Postfix instance, that of MAIL_CONFIG or /etc/postfix as for Postfix's own commands.
 // An instance without the transport of ours is not the one that serves us: nothing is said of it.
-func postfixFaults(ctx context.Context) config.Faults {
-	dir := cmp.Or(os.Getenv("MAIL_CONFIG"), "/etc/postfix")
-	postconf := func(args ...string) string {
-		out, _ := exec.CommandContext(ctx, "postconf", append([]string{"-c", dir}, args...)...).Output() // without Postfix: nothing
-		return strings.TrimSpace(string(out))
-	}
-	if !strings.HasPrefix(postconf("-M", "ceralacca-agent/unix"), "ceralacca-agent") {
+func postfixFaults(ctx context.Context, conf *config.Config) config.Faults {
+	first := instance{ctx, cmp.Or(os.Getenv("MAIL_CONFIG"), "/etc/postfix")}
+	if !strings.HasPrefix(first.postconf("-M", "ceralacca-agent/unix"), "ceralacca-agent") {
 		return nil
 	}
 	var faults config.Faults
 	for _, name := range []string{"maximal_queue_lifetime", "bounce_queue_lifetime"} {
-		value := postconf("-h", name)
-		if lifetime, ok := postfixTime(value); ok && lifetime < leastLifetime {
-			main := filepath.Join(dir, "main.cf")
-			faults = append(faults, config.Fault{File: main, Line: lineOf(main, name), Column: 1, Write: name + " = 5d",
-				What: fmt.Sprintf("%s is %s: Postfix would give up certified mail before the agent has ended it", name, value)})
+		value := first.main(name)
+		if lifetime, ok := postfixTime(value.text); ok && lifetime < leastLifetime {
+			faults = append(faults, value.fault(name+" = 5d",
+				fmt.Sprintf("%s is %s: Postfix would give up certified mail before the agent has ended it", name, value.text)))
 		}
 	}
-	return faults
+	faults = append(faults, first.limitFaults(conf.Limits.HardSize)...)
+	return append(faults, first.expansionFaults(conf.Provider.Domains)...)
+}
+
+// instance is a Postfix, by the folder of its configuration.
+type instance struct {
+	ctx context.Context
+	dir string
+}
+
+func (i instance) postconf(args ...string) string {
+	out, _ := exec.CommandContext(i.ctx, "postconf", append([]string{"-c", i.dir}, args...)...).Output() // without Postfix: nothing
+	return strings.TrimSpace(string(out))
+}
+
+// setting is the value of a parameter, and where it is set.
+type setting struct {
+	name, text, file string
+	line             int
+}
+
+func (s setting) fault(write, what string) config.Fault {
+	return config.Fault{File: s.file, Line: s.line, Column: 1, Write: write, What: what}
+}
+
+func (i instance) main(name string) setting {
+	file := filepath.Join(i.dir, "main.cf")
+	return setting{name, i.postconf("-h", name), file, lineOf(file, name)}
+}
+
+// of is a parameter as a service of master.cf has it, "name/type".
+func (i instance) of(service, name string) setting {
+	_, text, overridden := strings.Cut(i.postconf("-P", service+"/"+name), "=")
+	if !overridden {
+		return i.main(name)
+	}
+	file := filepath.Join(i.dir, "master.cf")
+	short, _, _ := strings.Cut(service, "/")
+	return setting{name, strings.TrimSpace(text), file, lineOfService(file, short, name)}
 }
 
 // postfixTime reads a time of Postfix: a number and s, m, h, d or w; without a unit it is days.

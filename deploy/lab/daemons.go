@@ -85,7 +85,7 @@ func (l *Lab) toml(h *Host) (string, error) {
 		return fmt.Sprintf("%s = [%s]", key, strings.Join(quoted, ", "))
 	}
 	section("provider", set("name", h.Provider), set("address", h.PECAddress), set("service_mailbox", h.ServiceUser.Address),
-		list("domains", h.Domain), set("internal_domain", internalDomain))
+		list("domains", h.domains()...), set("internal_domain", internalDomain))
 	section("key", set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA), list("crl", l.CRL))
 	source := []string{set("file", l.DirectoryP7M)}
 	if h == l.Alfa {
@@ -157,7 +157,7 @@ func (l *Lab) startDaemon(h *Host, role string) error {
 	return l.processes.Start(supervise.Program{
 		Name: name,
 		Args: []string{l.binary(), role, "--config", h.Config},
-		Env:  l.environment(),
+		Env:  append(l.environment(), "MAIL_CONFIG="+h.PostfixConfig), // for postmap: the machine may have no /etc/postfix
 		UID:  l.accounts.daemon,
 		GID:  l.accounts.group,
 		Log:  l.logPath(name),

@@ -30,7 +30,7 @@ type record struct {
 func (l *Lab) records() []record {
 	k := l.keys
 	return []record{
-		{l.Alfa.Provider, l.Alfa.ServiceUser.Address, []string{l.Alfa.Domain}, []*pki.Pair{k.alfa}},
+		{l.Alfa.Provider, l.Alfa.ServiceUser.Address, l.Alfa.domains(), []*pki.Pair{k.alfa}},
 		{l.Beta.Provider, l.Beta.ServiceUser.Address, []string{l.Beta.Domain}, []*pki.Pair{k.beta}},
 		{l.Delta.Provider, l.Delta.MailReceipt, []string{l.Delta.Domain}, []*pki.Pair{k.delta, k.revoked, k.expired}},
 	}

@@ -65,6 +65,13 @@ func (h *Host) certifiedEnv(set func(name string, value any)) {
 	set("DISABLED_USER", h.DisabledUser)
 	set("UNKNOWN", h.Unknown)
 	set("ALIAS", h.Alias)
+	set("LIST", h.List)
+	set("FULL_ALIAS", h.FullAlias)
+	set("OUTSIDE_ALIAS", h.OutsideAlias)
+	if h.SecondDomain != "" {
+		set("SECOND_DOMAIN", h.SecondDomain)
+		set("SECOND_USERS", joinUsers(h.SecondUsers))
+	}
 	set("OUT_PORT", h.OutPort)
 	set("OUT_CONFIG", h.OutConfig)
 	set("OUT_LOG", h.OutLog)

@@ -42,6 +42,9 @@ type Host struct {
 	Unknown           string // an address without mailbox
 	Alias             string
 	AliasOf           []string // the two mailboxes of Alias
+	List              string   // an alias of 200 aliases, which come to all of Users
+	FullAlias         string   // an alias of a user and FullUser
+	OutsideAlias      string   // an alias of a user and an address of gamma
 	Cert, Key         string   // with which the provider seals
 	OutPort           int      // of the out instance
 	MetricsPort       int      // of the agent; MilterMetricsPort of the milter
@@ -65,6 +68,10 @@ type Host struct {
 	AgentSocket, DSNSocket           string // of the agent
 	TLSPolicySocket                  string // of the agent
 	LMTPSocket, UserdbSocket         string // of Dovecot
+
+	// A second certified domain; of alfa only.
+	SecondDomain string
+	SecondUsers  []User
 
 	// Ordinary mail on the same first instance; of alfa only.
 	OrdinaryDomain string
@@ -90,6 +97,8 @@ func newHosts() (alfa, beta, gamma *Host) {
 	alfa = newProvider("alfa", "Alfa PEC", "mario", "luigi", "anna")
 	alfa.OrdinaryDomain = "ordinaria.example"
 	alfa.OrdinaryUsers = newUsers(alfa.OrdinaryDomain, "olga", "oscar", "otto")
+	alfa.SecondDomain = "alfa-due.example"
+	alfa.SecondUsers = newUsers(alfa.SecondDomain, "dino", "dina")
 	beta = newProvider("beta", "Beta PEC", "bruno", "bianca", "berta")
 	gamma = &Host{Name: "gamma", Domain: "gamma.example", Users: newUsers("gamma.example", "gino", "giulia", "greta")}
 	return alfa, beta, gamma
@@ -103,6 +112,8 @@ func newProvider(name, provider string, users ...string) *Host {
 		PECAddress: "posta-certificata@" + domain,
 		Unknown:    "nobody@" + domain,
 		Alias:      "info@" + domain,
+		List:       "list@" + domain,
+		FullAlias:  "full-alias@" + domain, OutsideAlias: "outside@" + domain,
 		MasterUser: User{Address: "ceralacca", Password: password()},
 	}
 	h.AliasOf = []string{h.Users[0].Address, h.Users[1].Address}
@@ -125,13 +136,21 @@ func password() string {
 	return hex.EncodeToString(b)
 }
 
-// mailboxes are all users of Domain that Dovecot knows.
+// mailboxes are all users of the host's domains that Dovecot knows.
 func (h *Host) mailboxes() []User {
 	all := append([]User{}, h.Users...)
 	if h.certified() {
 		all = append(all, h.ServiceUser, h.FullUser, h.DisabledUser)
 	}
-	return all
+	return append(all, h.SecondUsers...)
+}
+
+// domains are the host's own, without the ordinary one beside certified ones.
+func (h *Host) domains() []string {
+	if h.SecondDomain == "" {
+		return []string{h.Domain}
+	}
+	return []string{h.Domain, h.SecondDomain}
 }
 
 // locate gives the host its folders and sockets.

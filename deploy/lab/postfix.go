@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/supervise"
@@ -52,7 +53,8 @@ func (l *Lab) ordinaryValues(h *Host, v values) {
 }
 
 func (l *Lab) certifiedValues(h *Host, v values) {
-	v.list("CERTIFIED_DOMAINS", h.Domain)
+	v.list("CERTIFIED_DOMAINS", h.domains()...)
+	v.list("CERTIFIED_PATTERNS", patterns(h.domains())...)
 	v.set("INTERNAL_DOMAIN", internalDomain)
 	v.set("VIRTUAL_MAILBOX_DOMAINS", h.OrdinaryDomain)
 	v.set("TRANSPORT_MAPS", "")
@@ -79,6 +81,7 @@ func (l *Lab) certifiedValues(h *Host, v values) {
 func (l *Lab) hops() map[string]string {
 	hop := func(address string, port int) string { return fmt.Sprintf("[%s]:%d", address, port) }
 	return map[string]string{
+		l.Alfa.SecondDomain:   hop(l.Alfa.Address, l.Alfa.MXPort),
 		l.Alfa.Domain:         hop(l.Alfa.Address, l.Alfa.MXPort),
 		l.Beta.Domain:         hop(l.Beta.Address, l.Beta.MXPort),
 		l.Gamma.Domain:        hop(l.Gamma.Address, l.Gamma.MXPort),
@@ -98,7 +101,7 @@ func (l *Lab) routes(h *Host) []string {
 	var lines []string
 	for domain, hop := range l.hops() {
 		switch {
-		case domain == h.Domain && h.certified(): // its line leads to the DSN socket
+		case slices.Contains(h.domains(), domain) && h.certified(): // its line leads to the DSN socket
 		case domain == h.Domain:
 			lines = append(lines, domain+"\t:")
 		default:
@@ -153,11 +156,10 @@ func (l *Lab) writeFirstMaps(h *Host, maps string, v values) error {
 	if !h.certified() {
 		return write(filepath.Join(maps, "routes"), v, ofBase("routes"))
 	}
-	if err := writeMaps(maps, v, "first/domains", "first/transport", "first/senders", "first/refuse", "first/private-header"); err != nil {
+	if err := writeMaps(maps, v, "first/domains", "first/transport", "first/senders", "first/refuse", "first/private-header", "first/as-written"); err != nil {
 		return err
 	}
-	alias := h.Alias + "\t" + strings.Join(h.AliasOf, ", ") + "\n"
-	return os.WriteFile(filepath.Join(maps, "aliases"), []byte(alias), 0o644)
+	return os.WriteFile(filepath.Join(maps, "aliases"), []byte(h.aliases()), 0o644)
 }
 
 // writeOut writes the out instance.

@@ -167,7 +167,7 @@ func newMailboxes(c *config.Config) (*mailbox.Mailboxes, error) {
 		return nil, err
 	}
 	return mailbox.New(mailbox.Options{
-		UserDB: c.Dovecot.UserdbSocket.Address, Maps: c.Incoming.AliasMaps,
+		UserDB: c.Dovecot.UserdbSocket.Address, Maps: c.Incoming.AliasMaps, Domains: c.Provider.Domains,
 		IMAP: mailbox.IMAP{
 			Network: "tcp", Address: c.Dovecot.IMAP,
 			TLS:    &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12},

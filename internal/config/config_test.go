@@ -99,8 +99,8 @@ func TestValues(t *testing.T) {
 			func(c *Config) { c.Agent.Metrics = "localhost:9925" }},
 		{`domains = ["alfa.example"]`, `domains = ["ALFA.example", "b.example"]`,
 			func(c *Config) { c.Provider.Domains = []string{"alfa.example", "b.example"} }},
-		{`[hmac]`, "[limits]\nsize = 1000\nproduct = \"30 MB\"\nhard_size = \"1GB\"\n[hmac]",
-			func(c *Config) { c.Limits = Limits{1000, 30 << 20, 1 << 30} }},
+		{`[hmac]`, "[limits]\nsize = \"30 MB\"\nproduct = \"30 MB\"\nhard_size = \"1GB\"\n[hmac]",
+			func(c *Config) { c.Limits = Limits{30 << 20, 30 << 20, 1 << 30} }},
 		{`[hmac]`, "[incoming]\nordinary = \"refuse\"\nmax_age = \"24h\"\nalias_maps = [\"hash:/etc/a\", \"pcre:/etc/b\"]\n[hmac]",
 			func(c *Config) {
 				c.Incoming = Incoming{OrdinaryRefuse, []string{"hash:/etc/a", "pcre:/etc/b"}, 24 * time.Hour}

@@ -138,7 +138,9 @@ func incomingKeys(i *Incoming) []key {
 			preset: `"anomaly"`,
 			doc:    "Mail that is not certified: wrapped in an `anomaly` envelope, or to `refuse` with 550 5.7.1."},
 		{name: "alias_maps", value: maps(&i.AliasMaps), sample: `["hash:/etc/postfix/virtual"]`, optional: true,
-			doc: "The `virtual_alias_maps` of Postfix that name addresses of certified domains."},
+			doc: "Aliases and lists of certified domains, in the form of Postfix's `virtual_alias_maps`. The agent expands them, and " +
+				"Postfix must not. Maps of the types texthash, hash, btree, lmdb and cdb are read whole when they change; any " +
+				"other is asked by a process for each recipient."},
 		{name: "max_age", value: duration(&i.MaxAge, minAge, maxAge), sample: `"72h"`, preset: `"72h"`,
 			doc: "A transport envelope older than this that we have never seen is an anomaly. From `24h` to `720h`."},
 	}
@@ -156,8 +158,8 @@ func receiptsKeys(r *Receipts) []key {
 
 func limitsKeys(l *Limits) []key {
 	return []key{
-		{name: "size", value: size(&l.Size, 1), sample: `"100 MB"`, preset: `"100 MB"`,
-			doc: "A submission over this gets a notice of non-acceptance."},
+		{name: "size", value: size(&l.Size, minProduct), sample: `"100 MB"`, preset: `"100 MB"`,
+			doc: "A submission over this gets a notice of non-acceptance. At least `30 MB`: one recipient has a right to as much."},
 		{name: "product", value: size(&l.Product, minProduct), sample: `"100 MB"`, preset: `"100 MB"`,
 			doc: "Size times recipients: a submission over this gets a notice of non-acceptance. At least `30 MB`, by law."},
 		{name: "hard_size", value: size(&l.HardSize, 1), sample: `"150 MB"`, preset: `"150 MB"`,

@@ -22,6 +22,7 @@ type Finding struct {
 	//  3. Each certified recipient of ours is in one take-charge.
 	//  4. Whoever is taken charge of, delivered to or not, is a certified recipient of the message, and ours to answer for.
 	//  5. Each certified recipient of ours has one outcome: a receipt of what was delivered, or a notice that it was not.
+	//     An alias is delivered when all its mailboxes have the message.
 	//  6. Virus detections and the notices of non-delivery that they cause go by twos.
 	//  7. Of a recipient that breaks 3 or 5, and of one of another provider of whom nothing is known, the sender was told that
 	//     time ran out: once after 12 hours, once after 22.
@@ -87,8 +88,8 @@ func (m *message) add(r Record) error {
 // judge applies all rules.
 func (m *message) judge() []Finding {
 	for _, rule := range []func(*message){
-		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, virusesByTwos, foreignOutcomes, timeNotices,
-		keptBeforeTold, worthKnowing,
+		oneMessage, oneAnswer, oneTakeCharge, onlyRecipients, onlyTheirRecipients, oneOutcome, wholeAliases, virusesByTwos, foreignOutcomes,
+		timeNotices, keptBeforeTold, worthKnowing,
 	} {
 		rule(m)
 	}
@@ -108,7 +109,7 @@ func (m *message) note(rule int, format string, args ...any) {
 func certifying(e Event) bool {
 	switch e {
 	case EventReception, EventAcceptance, EventEnvelope, EventTakeCharge, EventDelivery, EventDeliveryReceipt, EventNonDelivery,
-		EventNonDeliveryVirus, EventVirusDetection, EventTimeout12, EventTimeout24:
+		EventNonDeliveryVirus, EventVirusDetection, EventTimeout12, EventTimeout24, EventExpansion, EventCopy:
 		return true
 	}
 	return false
@@ -162,7 +163,7 @@ func (m *message) recipients() []pec.Address {
 // ours are the certified recipients in our domains that this provider must answer for: all of them when the sender is
 // ours, else those that came in, because a foreign provider may send to the others later.
 func (m *message) ours() []pec.Address {
-	came := m.covered(EventReception, EventTakeCharge, EventDelivery, EventDeliveryReceipt, EventNonDelivery, EventVirusDetection)
+	came := m.covered(EventReception, EventTakeCharge, EventExpansion, EventCopy, EventDelivery, EventDeliveryReceipt, EventNonDelivery, EventVirusDetection)
 	local := m.local()
 	return slices.DeleteFunc(m.recipients(), func(a pec.Address) bool {
 		return !m.audit.Ours(a.Domain()) || !local && came[a] == 0

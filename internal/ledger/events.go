@@ -17,7 +17,12 @@ const (
 	EventEnvelope Event = "transport-envelope"
 	// EventTakeCharge: our take-charge receipt was handed over; Covered are the recipients that it names.
 	EventTakeCharge Event = "take-charge"
-	// EventDelivery: the message lies in the mailbox of the one recipient in Covered.
+	// EventExpansion: the recipient in Covered is an alias; Mailboxes are those that its one outcome is about.
+	EventExpansion Event = "expansion"
+	// EventCopy: the message lies in the mailbox in Detail, one of several of each recipient in Covered, which are aliases.
+	EventCopy Event = "mailbox-delivery"
+	// EventDelivery: the message lies in the mailbox of each recipient in Covered, which Detail names; in all its mailboxes
+	// when Detail is empty.
 	EventDelivery Event = "delivery"
 	// EventDeliveryReceipt: our delivery receipt for the one recipient in Covered was handed over; Detail says why it is the
 	// complete one where a brief one was asked for.

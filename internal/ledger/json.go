@@ -22,6 +22,7 @@ type recordJSON struct {
 	Effect     string          `json:"effect"`
 	QueueID    string          `json:"queue_id"`
 	Covered    []string        `json:"covered,omitempty"`
+	Mailboxes  []string        `json:"mailboxes,omitempty"`
 	Kind       pec.Kind        `json:"kind,omitempty"`
 	Reference  string          `json:"reference,omitempty"`
 	Detail     string          `json:"detail,omitempty"`
@@ -50,6 +51,9 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	}
 	for _, address := range r.Covered {
 		out.Covered = append(out.Covered, address.String())
+	}
+	for _, address := range r.Mailboxes {
+		out.Mailboxes = append(out.Mailboxes, address.String())
 	}
 	out.Related = append(out.Related, r.Related...)
 	return json.Marshal(out)
@@ -95,12 +99,20 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 		}
 		r.Recipients = append(r.Recipients, pec.Recipient{Address: address, Type: recipient.Type})
 	}
-	for _, covered := range in.Covered {
-		address, err := pec.ParseAddress(covered)
-		if err != nil {
-			return err
-		}
-		r.Covered = append(r.Covered, address)
+	if r.Covered, err = addresses(in.Covered); err != nil {
+		return err
 	}
-	return nil
+	r.Mailboxes, err = addresses(in.Mailboxes)
+	return err
+}
+
+func addresses(texts []string) (list []pec.Address, err error) {
+	for _, text := range texts {
+		a, err := pec.ParseAddress(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
 }

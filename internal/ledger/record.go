@@ -43,6 +43,8 @@ type Record struct {
 	QueueID string
 	// Covered are the recipients that this event is about. JSON: "covered", a list of addresses.
 	Covered []pec.Address
+	// Mailboxes are those that an alias comes to. JSON: "mailboxes", a list of addresses.
+	Mailboxes []pec.Address
 	// Kind is what the notification is that came in. JSON: "kind".
 	Kind pec.Kind
 	// Reference is the Message-ID of the original, with brackets. JSON: "reference".

@@ -137,21 +137,6 @@ func oneOutcome(m *message) {
 	m.deliveredTwice()
 }
 
-// deliveredTwice looks at single mailboxes, where the record names them: an alias has several.
-func (m *message) deliveredTwice() {
-	type place struct{ recipient, mailbox string }
-	seen := map[place]bool{}
-	for _, r := range m.of(EventDelivery) {
-		for _, a := range r.Covered {
-			p := place{a.Fold().String(), r.Detail}
-			if r.Detail != "" && seen[p] {
-				m.fault(5, "The message was delivered twice to %s for %s.", r.Detail, a)
-			}
-			seen[p] = true
-		}
-	}
-}
-
 // missing is rule 7: what broke rule 3 or 5 is no fault when the sender was told in time.
 func (m *message) missing(rule int, a pec.Address, what string) {
 	if m.covered(EventTimeout12, EventTimeout24)[a] > 0 {

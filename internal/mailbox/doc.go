@@ -2,5 +2,5 @@
 // takes mail, Postfix's alias maps what an address stands for, and Dovecot again whether a mailbox holds a message
 // already. It is the only importer of the IMAP library.
 //
-// It delivers nothing, changes nothing and remembers nothing.
+// It delivers nothing and changes nothing. It remembers alias maps that are files, until they change.
 package mailbox

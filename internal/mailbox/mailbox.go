@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,16 +32,24 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Box is one mailbox and its state, never Unknown.
+// Box is one mailbox. Its state is Unknown only for what an alias leads to and nobody has.
 type Box struct {
+	// Address is the mailbox.
 	Address pec.Address
-	State   State
+	// To is the address to write to it: Address, or a subaddress of it.
+	To    pec.Address
+	State State
 }
 
 // Result is what an address comes to. State is Known when one of Boxes is, else Disabled when one of them is.
 type Result struct {
 	State State
+	// Alias says that the maps have it: Boxes, each once, and Outside are all that it leads to. Otherwise it has at most
+	// one box, its own.
+	Alias bool
 	Boxes []Box
+	// Outside are the addresses in no domain of ours that the alias leads to.
+	Outside []pec.Address
 }
 
 // Limits on what an alias may expand to; beyond them the answer is an error, never a part of the mailboxes.
@@ -58,16 +67,21 @@ const (
 type Options struct {
 	// UserDB is the path of Dovecot's auth-userdb socket.
 	UserDB string
-	// Maps are alias maps of Postfix, "type:path", asked in order for what Dovecot does not know. May be empty.
+	// Maps are alias maps in the form of Postfix's virtual_alias_maps, "type:path", asked in order. May be empty.
 	Maps []string
+	// Domains are the certified domains of this provider, in lower case: whatever an alias leads to elsewhere is outside.
+	Domains []string
 	// Postmap is the program that reads them; empty means postmap, found through PATH.
 	Postmap string
 	// IMAP is where Holds looks.
 	IMAP IMAP
 }
 
-// Mailboxes answers questions about mailboxes. It is immutable and safe for concurrent use.
-type Mailboxes struct{ o Options }
+// Mailboxes answers questions about mailboxes. It is safe for concurrent use.
+type Mailboxes struct {
+	o      Options
+	tables []*table
+}
 
 // New returns a Mailboxes. It opens nothing: each question makes a connection of its own, so that a restart of Dovecot
 // is not noticed.
@@ -75,25 +89,34 @@ func New(o Options) *Mailboxes {
 	if o.Postmap == "" {
 		o.Postmap = "postmap"
 	}
-	return &Mailboxes{o: o}
+	m := &Mailboxes{o: o}
+	for _, spec := range o.Maps {
+		m.tables = append(m.tables, &table{spec: spec})
+	}
+	return m
 }
 
-// Lookup says what an address comes to; that of a subaddress is its mailbox. Every error is temporary: nothing is known of the address.
+// Lookup says what an address comes to; that of a subaddress is its mailbox. An entry of the maps comes before a mailbox
+// of the same name, as in Postfix; one for a whole domain comes after it. An alias that leads back to itself leads to the
+// mailbox of its name. Every error is temporary: nothing is known of the address.
 func (m *Mailboxes) Lookup(ctx context.Context, a pec.Address) (Result, error) {
-	w := walk{m: m, seen: make(map[pec.Address]bool)}
+	w := walk{m: m, seen: map[pec.Address]bool{}, open: map[pec.Address]bool{}, asked: map[pec.Address]Box{}}
 	if err := w.visit(ctx, a, 0); err != nil {
 		return Result{}, fmt.Errorf("mailbox: %q: %w", a, err)
 	}
-	return Result{State: best(w.boxes), Boxes: w.boxes}, nil
+	w.found.State = best(w.found.Boxes)
+	return w.found, nil
 }
 
 func best(boxes []Box) State {
 	state := Unknown
 	for _, b := range boxes {
-		if b.State == Known {
+		switch b.State {
+		case Known:
 			return Known
+		case Disabled:
+			state = Disabled
 		}
-		state = b.State
 	}
 	return state
 }
@@ -102,38 +125,111 @@ func best(boxes []Box) State {
 type walk struct {
 	m     *Mailboxes
 	seen  map[pec.Address]bool
-	boxes []Box
+	open  map[pec.Address]bool // the addresses on the way here
+	asked map[pec.Address]Box
+	found Result
 }
 
 func (w *walk) visit(ctx context.Context, a pec.Address, depth int) error {
-	if w.seen[a.Fold()] {
+	key := a.Fold()
+	switch {
+	case w.open[key]: // it leads to itself
+		return w.end(ctx, a, true)
+	case w.seen[key]:
 		return nil
-	}
-	w.seen[a.Fold()] = true
-	if depth > maxDepth || len(w.seen) > maxBoxes {
+	case depth > maxDepth || len(w.seen) >= maxBoxes:
 		return errors.New("the alias expands without end")
 	}
-	state, err := w.m.user(ctx, a)
+	w.seen[key], w.open[key] = true, true
+	defer delete(w.open, key)
+	targets, err := w.expand(ctx, a)
 	if err != nil {
 		return err
 	}
-	if state != Unknown {
-		w.boxes = append(w.boxes, Box{Address: a, State: state})
-		return nil
+	if len(targets) == 0 {
+		return w.end(ctx, a, depth > 0)
 	}
-	targets, err := w.m.alias(ctx, a)
-	if err != nil {
-		return err
-	}
-	if len(targets) == 0 { // Dovecot's userdb knows nothing of details, only its LMTP does
-		targets = append(targets, a.WithoutDetail())
-	}
+	w.found.Alias = true
 	for _, t := range targets {
+		if !slices.Contains(w.m.o.Domains, t.Domain()) {
+			w.outside(t)
+			continue
+		}
 		if err := w.visit(ctx, t, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// expand finds the entry of an address in the maps, nothing for a mailbox. The detail of a subaddress goes on to the
+// targets of its alias, as in Postfix.
+func (w *walk) expand(ctx context.Context, a pec.Address) ([]pec.Address, error) {
+	targets, err := w.m.alias(ctx, a)
+	if err != nil || len(targets) > 0 || len(w.m.tables) == 0 {
+		return targets, err
+	}
+	if base := a.WithoutDetail(); base != a {
+		if targets, err = w.m.alias(ctx, base); err != nil || len(targets) > 0 {
+			return withDetailOf(a, targets), err
+		}
+	}
+	if own, err := w.own(ctx, a); err != nil || own.State != Unknown {
+		return nil, err
+	}
+	return w.m.catchAll(ctx, a)
+}
+
+// withDetailOf gives the targets of an alias the detail of a, unless they have one.
+func withDetailOf(a pec.Address, targets []pec.Address) []pec.Address {
+	detail := strings.TrimPrefix(a.Local(), a.WithoutDetail().Local())
+	for i, t := range targets {
+		if t.WithoutDetail() != t {
+			continue
+		}
+		if detailed, err := pec.ParseAddress(t.Local() + detail + "@" + t.Domain()); err == nil { // else it is too long: without
+			targets[i] = detailed
+		}
+	}
+	return targets
+}
+
+// end adds the mailbox of an address. One that nobody has is added too when an alias leads there.
+func (w *walk) end(ctx context.Context, a pec.Address, always bool) error {
+	own, err := w.own(ctx, a)
+	if err != nil || own.State == Unknown && !always {
+		return err
+	}
+	is := func(b Box) bool { return b.Address.Fold() == own.Address.Fold() }
+	if !slices.ContainsFunc(w.found.Boxes, is) {
+		w.found.Boxes = append(w.found.Boxes, own)
+	}
+	return nil
+}
+
+// own asks Dovecot, once, for the mailbox of an address.
+func (w *walk) own(ctx context.Context, a pec.Address) (Box, error) {
+	if box, asked := w.asked[a]; asked {
+		return box, nil
+	}
+	box := Box{Address: a, To: a}
+	var err error
+	for _, box.Address = range slices.Compact([]pec.Address{a, a.WithoutDetail()}) {
+		if box.State, err = w.m.user(ctx, box.Address); err != nil {
+			return Box{}, err
+		}
+		if box.State != Unknown {
+			break
+		}
+	}
+	w.asked[a] = box
+	return box, nil
+}
+
+func (w *walk) outside(a pec.Address) {
+	if !slices.ContainsFunc(w.found.Outside, func(o pec.Address) bool { return o.Fold() == a.Fold() }) {
+		w.found.Outside = append(w.found.Outside, a)
+	}
 }
 
 // account is the name under which Dovecot knows the mailbox of an address: without the detail, if it does not know it
@@ -147,18 +243,4 @@ func (m *Mailboxes) account(ctx context.Context, a pec.Address) (pec.Address, er
 		return a, err
 	}
 	return base, nil
-}
-
-// parseTargets reads the right side of an alias map: addresses with commas or spaces between them. A target that is no
-// plain address cannot be a mailbox of ours and is an error: a part of an alias must not pass for the whole.
-func parseTargets(value string) ([]pec.Address, error) {
-	var out []pec.Address
-	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
-		a, err := pec.ParseAddress(word)
-		if err != nil {
-			return nil, fmt.Errorf("alias target %.100q: %w", word, err)
-		}
-		out = append(out, a)
-	}
-	return out, nil
 }

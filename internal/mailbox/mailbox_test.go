@@ -21,7 +21,7 @@ import (
 func start(t *testing.T) (*dovecot.Server, *Mailboxes) {
 	s := dovecot.Start(t,
 		dovecot.User{Address: "mario@alfa.example"},
-		dovecot.User{Address: "luigi@alfa.example"},
+		dovecot.User{Address: "luigi@alfa.example"}, dovecot.User{Address: "luigi@beta.example"},
 		dovecot.User{Address: "spento@alfa.example", Disabled: true})
 	maps := filepath.Join(s.Dir, "virtual")
 	write(t, maps, "info@alfa.example mario@alfa.example, luigi@alfa.example\n"+
@@ -29,10 +29,19 @@ func start(t *testing.T) (*dovecot.Server, *Mailboxes) {
 		"chiuso@alfa.example spento@alfa.example\n"+
 		"anello@alfa.example anello@alfa.example\n"+
 		"guasto@alfa.example \"a b\"@alfa.example\n"+
+		"fuori@alfa.example mario@alfa.example, info@alfa.example, x@sub.alfa.example\n"+
+		"rotto@alfa.example mario@alfa.example, nessuno@alfa.example\n"+
+		"a@alfa.example b@alfa.example\nb@alfa.example a@alfa.example, mario@alfa.example\n"+
+		"luigi@beta.example luigi@beta.example, mario@alfa.example\n"+
+		"Mario+Urgente@alfa.example luigi@alfa.example\n"+
+		"doppio@alfa.example mario@alfa.example, MARIO@alfa.example, mario+x@alfa.example\n"+
+		"lungo@alfa.example mario@alfa.example,\n\tluigi@alfa.example\n"+
+		"@gamma.example @alfa.example\n"+
 		"@beta.example luigi@alfa.example\n")
 	return s, New(Options{
-		UserDB: s.UserDB, Maps: []string{"texthash:" + maps},
-		IMAP: IMAP{Network: "unix", Address: s.IMAP, Master: dovecot.Master, Password: dovecot.MasterPassword, Spool: t.TempDir()},
+		UserDB: s.UserDB, Maps: []string{"texthash:" + maps}, Postmap: postmap(t),
+		Domains: []string{"alfa.example", "beta.example", "gamma.example"},
+		IMAP:    IMAP{Network: "unix", Address: s.IMAP, Master: dovecot.Master, Password: dovecot.MasterPassword, Spool: t.TempDir()},
 	})
 }
 
@@ -44,18 +53,33 @@ func TestLookup(t *testing.T) {
 		"nessuno@alfa.example": "unknown:",
 		"spento@alfa.example":  "disabled: spento@alfa.example disabled",
 
-		"mario+atti@alfa.example":   "known: mario@alfa.example known",
-		"spento+atti@alfa.example":  "disabled: spento@alfa.example disabled",
+		"mario+atti@alfa.example":   "known: mario@alfa.example+atti known",
+		"spento+atti@alfa.example":  "disabled: spento@alfa.example+atti disabled",
 		"nessuno+atti@alfa.example": "unknown:",
 	}
 	if _, err := exec.LookPath("postmap"); err == nil {
-		cases["info+atti@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known"
 		cases["info@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known"
 		cases["tutti@alfa.example"] = "known: mario@alfa.example known, luigi@alfa.example known, spento@alfa.example disabled"
 		cases["chiuso@alfa.example"] = "disabled: spento@alfa.example disabled"
-		cases["anello@alfa.example"] = "unknown:"
-		cases["chiunque@beta.example"] = "known: luigi@alfa.example known"
 		cases["guasto@alfa.example"] = "error"
+		for in, want := range map[string]string{
+			"INFO@Alfa.Example":          "known: mario@alfa.example known, luigi@alfa.example known",
+			"lungo@alfa.example":         "known: mario@alfa.example known, luigi@alfa.example known", // on two lines of the map
+			"anello@alfa.example":        "unknown: anello@alfa.example unknown",
+			"a@alfa.example":             "known: a@alfa.example unknown, mario@alfa.example known", // round and round
+			"rotto@alfa.example":         "known: mario@alfa.example known, nessuno@alfa.example unknown",
+			"doppio@alfa.example":        "known: mario@alfa.example known",
+			"luigi@beta.example":         "known: luigi@beta.example known, mario@alfa.example known", // a mailbox that is an alias, and keeps a copy
+			"luigi+x@beta.example":       "known: luigi@beta.example+x known, mario@alfa.example+x known",
+			"mario@gamma.example":        "known: mario@alfa.example known", // a whole domain
+			"nessuno@gamma.example":      "unknown: nessuno@alfa.example unknown",
+			"chiunque@beta.example":      "known: luigi@alfa.example known",
+			"mario+urgente@alfa.example": "known: luigi@alfa.example known", // an entry of its own
+			"info+atti@alfa.example":     "known: mario@alfa.example+atti known, luigi@alfa.example+atti known",
+			"fuori@alfa.example":         "known: mario@alfa.example known, luigi@alfa.example known; outside: x@sub.alfa.example",
+		} {
+			cases[in] = want
+		}
 	}
 	for in, want := range cases {
 		t.Run(in, func(t *testing.T) {
@@ -67,15 +91,33 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// postmap is Postfix's program with a configuration of its own: that of the machine may be half installed.
+func postmap(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "main.cf"), "compatibility_level = 3.6\n")
+	program := filepath.Join(dir, "postmap")
+	write(t, program, "#!/bin/sh\nexec postmap -c "+dir+" \"$@\"\n")
+	if err := os.Chmod(program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
 func text(r Result, err error) string {
 	if err != nil {
 		return "error"
 	}
 	var boxes []string
 	for _, b := range r.Boxes {
-		boxes = append(boxes, fmt.Sprintf(" %s %s", b.Address, b.State))
+		detail := strings.TrimPrefix(b.To.Local(), b.Address.Local())
+		boxes = append(boxes, fmt.Sprintf(" %s%s %s", b.Address, detail, b.State))
 	}
-	return r.State.String() + ":" + strings.Join(boxes, ",")
+	text := r.State.String() + ":" + strings.Join(boxes, ",")
+	for _, a := range r.Outside {
+		text += "; outside: " + a.String()
+	}
+	return text
 }
 
 func TestLookupWithoutServerIsAnError(t *testing.T) {
@@ -104,11 +146,42 @@ func TestAliasMapThatHangsIsAnError(t *testing.T) {
 	if err := os.Chmod(program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m := New(Options{UserDB: s.UserDB, Maps: []string{"hash:x"}, Postmap: program})
+	m := New(Options{UserDB: s.UserDB, Maps: []string{"regexp:x"}, Postmap: program})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if got, err := m.Lookup(ctx, address(t, "info@alfa.example")); err == nil {
 		t.Errorf("Lookup with a postmap that hangs = %v, want an error", got)
+	}
+}
+
+// TestAliasMapThatChanges: what an alias comes to is asked of the map as it is now, in every type of map.
+func TestAliasMapThatChanges(t *testing.T) {
+	if _, err := exec.LookPath("postmap"); err != nil {
+		t.Skip("no postmap on this machine")
+	}
+	s, _ := start(t)
+	program := postmap(t)
+	for _, kind := range []string{"texthash", "hash", "regexp"} {
+		file := filepath.Join(t.TempDir(), kind)
+		m := New(Options{UserDB: s.UserDB, Maps: []string{kind + ":" + file}, Postmap: program, Domains: []string{"alfa.example"}})
+		for _, target := range []string{"mario@alfa.example", "luigi@alfa.example"} {
+			line := "capo@alfa.example " + target + "\n"
+			if kind == "regexp" {
+				line = "/^capo@alfa[.]example$/ " + target + "\n"
+			}
+			write(t, file, line)
+			if kind == "hash" {
+				if out, err := exec.Command(program, "hash:"+file).CombinedOutput(); err != nil {
+					t.Fatalf("postmap: %v: %s", err, out)
+				}
+			}
+			for range 2 {
+				got, err := m.Lookup(t.Context(), address(t, "capo@alfa.example"))
+				if diff := cmp.Diff("known: "+target+" known", text(got, err)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s\nerror: %v", kind, diff, err)
+				}
+			}
+		}
 	}
 }
 
@@ -220,11 +293,15 @@ func FuzzParseReply(f *testing.F) {
 }
 
 func FuzzParseTargets(f *testing.F) {
-	for _, seed := range []string{"a@b.c, d@e.f", "", ",,", "x", "\"a b\"@c"} {
+	for _, seed := range []string{"a@b.c, d@e.f", "", ",,", "x", "\"a b\"@c", "@d.e"} {
 		f.Add(seed)
 	}
+	of, err := pec.ParseAddress("info@alfa.example")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, value string) {
-		list, err := parseTargets(value)
+		list, err := parseTargets(value, of)
 		if err != nil && list != nil {
 			t.Errorf("parseTargets(%q): a part of the list with the error %v", value, err)
 		}

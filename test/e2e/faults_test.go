@@ -188,7 +188,7 @@ func TestTooBig(t *testing.T) {
 	conformance.Covers(t, "C045", "C046", "C047", "C048", "C049")
 	mario := env.Users("ALFA")[0]
 	tidy(t, []string{"larger", "1M"}, client.Mailbox{Host: "ALFA", Login: mario}, client.Mailbox{Host: "BETA", Login: env.Users("BETA")[0]})
-	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 12000000\nproduct = 31457280\nhard_size = 20000000\n\n[antivirus]")
+	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 31457280\nproduct = 62914560\nhard_size = 40000000\n\n[antivirus]")
 	batch, d := random(t), login(t, "ALFA", mario)
 	beta := []string{env.Users("BETA")[0].Address, env.Users("BETA")[1].Address, env.Users("BETA")[2].Address}
 	sized := func(size int, to ...string) *letter {
@@ -200,9 +200,9 @@ func TestTooBig(t *testing.T) {
 		d.mustSend(l)
 		return l
 	}
-	exact := sized(12000000, beta[0])
-	over := sized(12000002, beta[0])
-	product := sized(10485762, beta...)
+	exact := sized(31457280, beta[0])
+	over := sized(31457282, beta[0])
+	product := sized(20971522, beta...)
 	found := settle(t, batch, map[string][]pec.Kind{
 		mario.Address: {pec.KindNonAcceptance, pec.KindNonAcceptance, pec.KindAcceptance, pec.KindDelivery},
 		beta[0]:       {pec.KindTransport}, env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge},

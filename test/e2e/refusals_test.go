@@ -137,10 +137,10 @@ func TestRefusedRecipientAmongOthers(t *testing.T) {
 // TestOverHardSize: what is over the second limit is refused at its end with 552, announced or not, and nobody is told.
 func TestOverHardSize(t *testing.T) {
 	conformance.Covers(t, "C045", "C049")
-	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 200000\nproduct = 31457280\nhard_size = 400000\n\n[antivirus]")
+	reconfigure(t, "ALFA", "[antivirus]", "[limits]\nsize = 31457280\nproduct = 31457280\nhard_size = 31457280\n\n[antivirus]")
 	mario := env.Users("ALFA")[0]
 	l := write(t, mario.Address, []string{env.Users("BETA")[0].Address}, nil)
-	l.raw = append(l.raw, bytes.Repeat([]byte(strings.Repeat("x", 98)+"\r\n"), 4000)...)
+	l.raw = append(l.raw, bytes.Repeat([]byte(strings.Repeat("x", 98)+"\r\n"), 320000)...)
 	d := login(t, "ALFA", mario)
 	if got := d.say("MAIL FROM:<%s> SIZE=%d", mario.Address, len(l.raw)); got != "552 5.3.4" {
 		t.Errorf("MAIL with SIZE=%d: got %s, want 552 5.3.4", len(l.raw), got)

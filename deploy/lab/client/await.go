@@ -33,7 +33,7 @@ func (e Env) Mailboxes() []Mailbox {
 			}
 		}
 	}
-	for f := range strings.FieldsSeq(e["ALFA_ORDINARY_USERS"]) {
+	for f := range strings.FieldsSeq(e["ALFA_SECOND_USERS"] + " " + e["ALFA_ORDINARY_USERS"]) {
 		out = append(out, Mailbox{"ALFA", ParseLogin(f)})
 	}
 	return out
