@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rsa"
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -75,13 +77,22 @@ func signCMS(ctx context.Context, key Key, digest [32]byte, at time.Time) ([]byt
 	if len(chain) == 0 {
 		return nil, fmt.Errorf("%w: it has no certificate", ErrKey)
 	}
-	public, ok := chain[0].PublicKey.(*rsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("%w: it is not RSA", ErrKey)
-	}
 	attributes, err := signedAttributes(chain[0], digest, at)
 	if err != nil {
 		return nil, err
+	}
+	signature, err := signSet(ctx, key, attributes)
+	if err != nil {
+		return nil, err
+	}
+	return encodeCMS(chain, attributes, signature)
+}
+
+// signSet signs the DER of signed attributes, and holds the signature against the first certificate.
+func signSet(ctx context.Context, key Key, attributes []byte) ([]byte, error) {
+	public, ok := key.Certificates()[0].PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is not RSA", ErrKey)
 	}
 	hash := sha256.Sum256(attributes)
 	signature, err := key.Sign(ctx, hash[:])
@@ -92,10 +103,11 @@ func signCMS(ctx context.Context, key Key, digest [32]byte, at time.Time) ([]byt
 	if err := rsa.VerifyPKCS1v15(public, crypto.SHA256, hash[:], signature); err != nil {
 		return nil, fmt.Errorf("%w: its signature does not verify with its certificate", ErrKey)
 	}
-	return encodeCMS(chain, attributes, signature)
+	return signature, nil
 }
 
-// signedAttributes returns the DER of the SET that is signed; encoding/asn1 sorts it as DER asks.
+// signedAttributes returns the DER of the SET that is signed; encoding/asn1 sorts it as DER asks. The zero instant is not
+// written.
 func signedAttributes(cert *x509.Certificate, digest [32]byte, at time.Time) ([]byte, error) {
 	hash := sha256.Sum256(cert.Raw)
 	values := []struct {
@@ -109,6 +121,9 @@ func signedAttributes(cert *x509.Certificate, digest [32]byte, at time.Time) ([]
 	}
 	set := make([]attribute, 0, len(values))
 	for _, v := range values {
+		if at.IsZero() && v.oid.Equal(oidSigningTime) {
+			continue
+		}
 		der, err := asn1.Marshal(v.value)
 		if err != nil {
 			return nil, err
@@ -119,6 +134,12 @@ func signedAttributes(cert *x509.Certificate, digest [32]byte, at time.Time) ([]
 }
 
 func encodeCMS(chain []*x509.Certificate, attributes, signature []byte) ([]byte, error) {
+	return encodeSignedData(chain, attributes, signature, encapsulated{Type: oidData})
+}
+
+// encodeSignedData puts a SignedData together. One that has its content is DER throughout, with the certificates in the order
+// of a SET; a detached one has them in that of the chain, as it always had.
+func encodeSignedData(chain []*x509.Certificate, attributes, signature []byte, of encapsulated) ([]byte, error) {
 	var set asn1.RawValue
 	if _, err := asn1.Unmarshal(attributes, &set); err != nil {
 		return nil, err
@@ -135,14 +156,18 @@ func encodeCMS(chain []*x509.Certificate, attributes, signature []byte) ([]byte,
 	if err != nil {
 		return nil, err
 	}
+	all := slices.Clone(chain)
+	if len(of.Content.Bytes) > 0 {
+		slices.SortFunc(all, func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) })
+	}
 	var certificates []byte
-	for _, c := range chain {
+	for _, c := range all {
 		certificates = append(certificates, c.Raw...)
 	}
 	inner, err := asn1.Marshal(signedData{
 		Version:      1,
 		Digests:      []pkix.AlgorithmIdentifier{sha256ID},
-		Encapsulated: encapsulated{Type: oidData},
+		Encapsulated: of,
 		Certificates: contextTag(certificates),
 		Signers:      []asn1.RawValue{{FullBytes: info}},
 	})

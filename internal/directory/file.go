@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // fileSource is a file of this host. It is not safe for concurrent use.
@@ -34,6 +35,15 @@ func (s *fileSource) fetch(context.Context) ([]byte, error) {
 }
 
 func (s *fileSource) accepted() { s.used = s.last }
+
+// fresh: somebody else brings the file, and nobody can see from here whether he still does, but by when he last put or
+// touched it.
+func (s *fileSource) fresh(now time.Time) time.Time {
+	if put := s.last.ModTime(); put.Before(now) {
+		return put
+	}
+	return now
+}
 
 func readLimited(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))

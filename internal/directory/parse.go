@@ -1,10 +1,12 @@
 package directory
 
 import (
+	"bytes"
 	"crypto/sha1" //nolint:gosec // the schema asks for it; it finds, it does not prove [C214]
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -25,23 +27,29 @@ const (
 	attrUnit        = "providerunit"
 	attrMailReceipt = "mailreceipt"
 	attrDomains     = "manageddomains"
+	attrLocation    = "ldiflocationurl"
 )
 
 // Parse reads the LDIF of the directory, already opened and proven. A file in which a record lacks or contradicts
-// something is refused whole, with the record named, so that the version before stays in use; a certificate that does
-// not match its hash is left out alone and is one of the problems of the Snapshot.
+// something is refused whole, with the record named, so that the version before stays in use; what no mail depends on is
+// left out alone and is one of the problems of the Snapshot: a certificate that does not match its hash, a URL.
 func Parse(data []byte) (*Snapshot, error) {
 	objects, err := readLDIF(data)
 	if err != nil {
 		return nil, err
 	}
 	var entries []entry
-	var problems []string
-	names := map[string]bool{}
+	problems := notUTF8(data)
+	names, location := map[string]bool{}, ""
 	for _, o := range objects {
 		if !o.isProvider() {
 			if o.looksLikeProvider() {
 				return nil, o.wrong("it is not of the class provider")
+			}
+			if o.isBase() {
+				var wrong []string
+				location, wrong = o.location()
+				problems = append(problems, wrong...)
 			}
 			continue
 		}
@@ -58,10 +66,76 @@ func Parse(data []byte) (*Snapshot, error) {
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("%w: no provider in it", ErrLDIF)
 	}
-	return assemble(entries, problems)
+	for _, e := range entries {
+		if e.record.Unit != "" && !names[e.mainKey()] { // [C221]
+			return nil, fmt.Errorf("directory: record %s: its provider has no main record, one without providerUnit", title(e.record))
+		}
+	}
+	s, err := assemble(entries, problems)
+	if err != nil {
+		return nil, err
+	}
+	s.location = location
+	return s, nil
 }
 
-func (e entry) key() string { return e.provider + "\x00" + strings.ToLower(e.record.Unit) }
+func (e entry) key() string { return e.mainKey() + strings.ToLower(e.record.Unit) }
+
+// mainKey is the key of the main record of the provider of e.
+func (e entry) mainKey() string { return e.provider + "\x00" }
+
+// notUTF8 says where data are not UTF-8. The names and addresses that we use are looked at once more by themselves. [C219]
+func notUTF8(data []byte) []string {
+	if utf8.Valid(data) {
+		return nil
+	}
+	number := 0
+	for line := range bytes.Lines(data) {
+		if number++; !utf8.Valid(line) {
+			break
+		}
+	}
+	return []string{fmt.Sprintf("directory: line %d is not UTF-8", number)}
+}
+
+// isBase: the record of the directory itself.
+func (o object) isBase() bool {
+	return len(o.dn.RDNs) == 1 && len(o.dn.RDNs[0].Attributes) == 1 && strings.EqualFold(o.dn.RDNs[0].Attributes[0].Type, "o") &&
+		strings.EqualFold(o.dn.RDNs[0].Attributes[0].Value, pec.DirectoryBase)
+}
+
+// location is the LDIFLocationURL, in the record of the directory that of the whole. No mail depends on it, so that a wrong
+// one is left out as a problem: for the fault of one, nobody's new certificate may be missed. [C219]
+func (o object) location() (location string, problems []string) {
+	values := o.attributes[attrLocation]
+	if len(values) == 0 {
+		return "", nil
+	}
+	if len(values) > 1 {
+		return "", []string{o.wrong("it has %d values of LDIFLocationURL, not one", len(values)).Error()}
+	}
+	v := strings.TrimSpace(values[0])
+	if err := CheckLocation(v); err != nil {
+		return "", []string{o.wrong("its LDIFLocationURL %v", err).Error()}
+	}
+	return v, nil
+}
+
+// maxLocation is the longest LDIFLocationURL, in bytes.
+const maxLocation = 2000
+
+// CheckLocation says what is wrong with an LDIFLocationURL: it is an HTTPS URL of a host. The error is the end of a sentence
+// that begins with what has the value. [C219]
+func CheckLocation(v string) error {
+	u, err := url.Parse(v)
+	switch {
+	case len(v) > maxLocation || strings.ContainsFunc(v, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+		return fmt.Errorf("is %.100q, which is no URL", v)
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
+		return fmt.Errorf("is %.100q, not an https:// URL of a file", v)
+	}
+	return nil
+}
 
 func (o object) isProvider() bool {
 	return slices.ContainsFunc(o.attributes[attrClass], func(class string) bool {
@@ -101,8 +175,15 @@ func (o object) entry() (e entry, problems []string, err error) {
 	if e.record.Domains, err = o.domains(); err != nil {
 		return e, nil, err
 	}
-	e.record.Certificates, problems, err = o.certificates()
-	return e, problems, err
+	if e.record.Certificates, problems, err = o.certificates(); err != nil {
+		return e, nil, err
+	}
+	location, wrong := o.location()
+	if unit != "" && len(o.attributes[attrLocation]) > 0 { // [C220]
+		location, wrong = "", []string{o.wrong("it is of a secondary environment and has an LDIFLocationURL, which the main record alone has").Error()}
+	}
+	e.record.LocationURL = location
+	return e, append(problems, wrong...), nil
 }
 
 // names takes the DN apart: providerName=…, then the base, with providerUnit=… before both for a secondary environment. [C207]
@@ -163,17 +244,18 @@ func (o object) mailReceipt() (pec.Address, error) {
 
 // [C218]
 func (o object) domains() ([]string, error) {
-	var domains []string
-	for _, v := range o.attributes[attrDomains] {
+	values := o.attributes[attrDomains]
+	domains, seen := make([]string, 0, len(values)), make(map[string]bool, len(values))
+	for _, v := range values {
 		// What can stand after the @ of a plain address is a domain in dot-atom form.
 		a, err := pec.ParseAddress("x@" + strings.TrimSpace(v))
 		if err != nil {
 			return nil, o.wrong("%.100q in its managedDomains is not a domain", v)
 		}
-		if slices.Contains(domains, a.Domain()) {
-			continue
+		if !seen[a.Domain()] {
+			seen[a.Domain()] = true
+			domains = append(domains, a.Domain())
 		}
-		domains = append(domains, a.Domain())
 	}
 	if len(domains) == 0 {
 		return nil, o.wrong("it has no managedDomains")

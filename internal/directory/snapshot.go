@@ -12,9 +12,11 @@ import (
 // Snapshot is one version of the directory. It is immutable and safe for concurrent use.
 type Snapshot struct {
 	providers     []*pec.ProviderRecord
+	keys          []string // of the providers, by their DN: names of secondary environments need not tell them apart
 	byDomain      map[string]*pec.ProviderRecord
 	byCertificate map[string]*pec.ProviderRecord // by the whole certificate in DER [C214]
 	problems      []string
+	location      string
 }
 
 // Providers are all records in the order of the file, secondary environments included. The slice is the caller's.
@@ -22,6 +24,9 @@ func (s *Snapshot) Providers() []*pec.ProviderRecord { return slices.Clone(s.pro
 
 // Problems are what was left out of the records, and why: a sentence each, for an alarm.
 func (s *Snapshot) Problems() []string { return slices.Clone(s.problems) }
+
+// LocationURL is where the whole directory is published, or "" when that is not stated. [C219]
+func (s *Snapshot) LocationURL() string { return s.location }
 
 // ByDomain returns the record that manages domain, in whatever case, and whether there is one: whether a recipient
 // there is certified. [C030]
@@ -46,12 +51,17 @@ type entry struct {
 // assemble makes a Snapshot of the entries, or says which two contradict each other: a directory that does not say who
 // answers for a domain or a signature is not used at all.
 func assemble(entries []entry, problems []string) (*Snapshot, error) {
+	domains := 0
+	for _, e := range entries {
+		domains += len(e.record.Domains)
+	}
 	s := &Snapshot{
-		byDomain: map[string]*pec.ProviderRecord{}, byCertificate: map[string]*pec.ProviderRecord{}, problems: problems,
+		byDomain: make(map[string]*pec.ProviderRecord, domains), byCertificate: map[string]*pec.ProviderRecord{}, problems: problems,
 	}
 	sharing := map[string][]entry{}
 	for _, e := range entries {
-		s.providers = append(s.providers, e.record)
+		s.providers, s.keys = append(s.providers, e.record), append(s.keys, e.key())
+		e.record.Index()
 		for _, domain := range e.record.Domains {
 			if other, taken := s.byDomain[domain]; taken {
 				return nil, fmt.Errorf("directory: domain %q is claimed by both %s and %s", domain, title(other), title(e.record))
@@ -91,6 +101,7 @@ func shared(owners []entry) (*pec.ProviderRecord, error) {
 	for _, e := range owners {
 		all.Domains = append(all.Domains, e.record.Domains...)
 	}
+	all.Index()
 	return &all, nil
 }
 
@@ -100,35 +111,4 @@ func title(r *pec.ProviderRecord) string {
 		return fmt.Sprintf("%q", r.Name)
 	}
 	return fmt.Sprintf("%q (%q)", r.Name, r.Unit)
-}
-
-// Changes says in a sentence each what is other in s than in old: providers that came, went or changed. Old may be nil.
-func (s *Snapshot) Changes(old *Snapshot) []string {
-	var changes []string
-	before := map[string]*pec.ProviderRecord{}
-	if old != nil {
-		for _, r := range old.providers {
-			before[title(r)] = r
-		}
-	}
-	for _, r := range s.providers {
-		previous, known := before[title(r)]
-		delete(before, title(r))
-		switch {
-		case !known:
-			changes = append(changes, fmt.Sprintf("%s is new, with %d domains", title(r), len(r.Domains)))
-		case !same(previous, r):
-			changes = append(changes, fmt.Sprintf("%s has changed", title(r)))
-		}
-	}
-	for name := range before {
-		changes = append(changes, name+" is gone")
-	}
-	slices.Sort(changes)
-	return changes
-}
-
-func same(a, b *pec.ProviderRecord) bool {
-	return a.MailReceipt == b.MailReceipt && slices.Equal(a.Domains, b.Domains) &&
-		slices.EqualFunc(a.Certificates, b.Certificates, (*x509.Certificate).Equal)
 }
