@@ -61,6 +61,10 @@ func (a answers) Drop(_ context.Context, plugin string, fn func(json.RawMessage)
 	return a.lines("drop "+plugin, fn)
 }
 
+func (a answers) DirectoryUpdate(_ context.Context, accept string, fn func(json.RawMessage) error) error {
+	return a.lines("directory "+accept, fn)
+}
+
 // logged is what was logged so far.
 type logged struct {
 	mu   sync.Mutex
@@ -125,6 +129,10 @@ func TestQuestions(t *testing.T) {
 		"events  ":        func(fn func(json.RawMessage) error) error { return c.Events(t.Context(), "", "", fn) },
 		"events p a@b c": func(fn func(json.RawMessage) error) error {
 			return c.Events(t.Context(), "p", "a@b c", fn)
+		},
+		"directory ": func(fn func(json.RawMessage) error) error { return c.DirectoryUpdate(t.Context(), "", fn) },
+		"directory a&b": func(fn func(json.RawMessage) error) error {
+			return c.DirectoryUpdate(t.Context(), "a&b", fn)
 		},
 		"drop a&b": func(fn func(json.RawMessage) error) error { return c.Drop(t.Context(), "a&b", fn) },
 	} {

@@ -69,6 +69,11 @@ func (c *Client) Drop(ctx context.Context, plugin string, fn func(json.RawMessag
 	return c.send(ctx, http.MethodPost, pathDrop, url.Values{parameterPlugin: {plugin}}, fn)
 }
 
+// DirectoryUpdate implements Questions.
+func (c *Client) DirectoryUpdate(ctx context.Context, accept string, fn func(json.RawMessage) error) error {
+	return c.send(ctx, http.MethodPost, pathDirectory, url.Values{parameterAccept: {accept}}, fn)
+}
+
 func (c *Client) ask(ctx context.Context, path string, values url.Values, fn func(json.RawMessage) error) error {
 	return c.send(ctx, http.MethodGet, path, values, fn)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,14 @@ func (echo) Events(_ context.Context, plugin, mailbox string, fn func(json.RawMe
 
 func (echo) Drop(context.Context, string, func(json.RawMessage) error) error { return nil }
 
+func (echo) DirectoryUpdate(_ context.Context, accept string, fn func(json.RawMessage) error) error {
+	line, err := json.Marshal(accept)
+	if err != nil {
+		return err
+	}
+	return fn(line)
+}
+
 // FuzzQuestion: whatever is asked, the answer is whole lines of JSON or an error; nothing panics.
 func FuzzQuestion(f *testing.F) {
 	for _, seed := range []string{"/log?id=a%40b", "/audit?grace_ms=1000", "/audit?grace_ms=-1", "/undelivered", "/log?id=%0a&id=x", "/%", "/audit?grace_ms=9223372036854775807"} {
@@ -60,6 +69,8 @@ func FuzzQuestion(f *testing.F) {
 	f.Add("GET", "/events?plugin=a&mailbox=b%40c")
 	f.Add("GET", "/events/drop?plugin=a")
 	f.Add("POST", "/events/drop?plugin=a")
+	f.Add("POST", "/directory/update?accept=0a")
+	f.Add("GET", "/directory/update?accept=0a")
 	handler := handler(echo{}, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, method, target string) {
 		request, err := http.NewRequest(method, target, nil)
@@ -71,7 +82,8 @@ func FuzzQuestion(f *testing.F) {
 		if answer.Code != http.StatusOK {
 			return
 		}
-		drops := method == http.MethodPost && request.URL.Path == pathDrop // all else only asks
+		changes := []string{pathDrop, pathDirectory} // all else only asks
+		drops := method == http.MethodPost && slices.Contains(changes, request.URL.Path)
 		if !drops && method != http.MethodGet && method != http.MethodHead && method != "" {
 			t.Errorf("%q %q is answered", method, target)
 		}

@@ -31,8 +31,11 @@ type Questions interface {
 	// Events hands on the events that a plug-in does not have, those of one plug-in or mailbox when these are not empty.
 	Events(ctx context.Context, plugin, mailbox string, fn func(line json.RawMessage) error) error
 	// Drop forgets the events that a plug-in has refused and, when it is not configured, those that wait for it. It hands on
-	// their number. It is the only question that changes something.
+	// their number.
 	Drop(ctx context.Context, plugin string, fn func(line json.RawMessage) error) error
+	// DirectoryUpdate fetches the directory now and, when accept is not empty, takes the version that waits and has this
+	// SHA-256. It hands on one line. This and Drop are the questions that change something.
+	DirectoryUpdate(ctx context.Context, accept string, fn func(line json.RawMessage) error) error
 }
 
 // The paths of the questions, and the names of their parameters.
@@ -43,12 +46,14 @@ const (
 	pathPending     = "/pending"
 	pathEvents      = "/events"
 	pathDrop        = "/events/drop"
+	pathDirectory   = "/directory/update"
 
 	parameterID      = "id"
 	parameterGrace   = "grace_ms"
 	parameterOlder   = "older_ms"
 	parameterPlugin  = "plugin"
 	parameterMailbox = "mailbox"
+	parameterAccept  = "accept"
 )
 
 // Listen opens the socket at path, mode 0600 from its first moment, over one that an earlier process left. There MUST
@@ -127,6 +132,9 @@ func handler(q Questions, log *slog.Logger) http.Handler {
 	})
 	answer("POST "+pathDrop, func(r *http.Request, fn func(json.RawMessage) error) error {
 		return q.Drop(r.Context(), r.FormValue(parameterPlugin), fn)
+	})
+	answer("POST "+pathDirectory, func(r *http.Request, fn func(json.RawMessage) error) error {
+		return q.DirectoryUpdate(r.Context(), r.FormValue(parameterAccept), fn)
 	})
 	return mux
 }

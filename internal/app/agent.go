@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/fsx"
@@ -156,7 +157,9 @@ func (w *agentWorld) serve(ctx context.Context, agent *lda.Agent) error {
 	doors := []func() error{
 		func() error { return agent.Serve(ctx) },
 		func() error {
-			return admin.Serve(ctx, questions, newRecords(w.store, w.queue, w.deps.Clock, w.configuration), w.deps.Log)
+			answers := newRecords(w.store, w.queue, w.deps.Clock, w.configuration)
+			answers.directory = func() *directory.Loader { return w.parts.Load().directory }
+			return admin.Serve(ctx, questions, answers, w.deps.Log)
 		},
 	}
 	policies, err := w.openTLSPolicy(ctx, c)

@@ -36,6 +36,12 @@ func measureParts(m *metrics.Metrics, p *parts, now time.Time) {
 	state := p.directory.State()
 	m.Set(metrics.DirectoryTime, seconds(state.Accepted))
 	m.Set(metrics.DirectoryChecked, seconds(state.Checked))
+	waiting := 0.0
+	if state.Waiting != nil {
+		waiting = 1
+	}
+	m.Set(metrics.DirectoryWaiting, waiting)
+	m.Set(metrics.DirectoryProblems, float64(state.Problems))
 	m.Set(metrics.CertificateExpires, seconds(p.key.Certificates()[0].NotAfter))
 	var first time.Time
 	for _, list := range p.trust.State(now) {

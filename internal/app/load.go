@@ -43,7 +43,7 @@ type parts struct {
 type loader struct {
 	deps    Deps
 	plugins *plugHost
-	// keepDirectory: the accepted versions of the directory are kept. One of the daemons does, the agent.
+	// keepDirectory: the accepted versions of the directory are kept. One of the daemons does, the agent; the other follows.
 	keepDirectory bool
 }
 
@@ -93,10 +93,7 @@ func (l loader) read(ctx context.Context, path string, running *parts) (*parts, 
 
 // rest loads what the configuration names.
 func (l loader) rest(ctx context.Context, p *parts, running *parts) (err error) {
-	conf, keep := p.config, ""
-	if l.keepDirectory {
-		keep = filepath.Join(conf.Agent.State, "directory")
-	}
+	conf := p.config
 	if p.key, err = l.key(ctx, p); err != nil {
 		return err
 	}
@@ -108,7 +105,7 @@ func (l loader) rest(ctx context.Context, p *parts, running *parts) (err error) 
 			return err
 		}
 	}
-	if p.directory, err = directory.Load(ctx, directoryOptions(conf, keep, l.deps)); err != nil {
+	if p.directory, err = directory.Load(ctx, l.directoryOptions(p, running)); err != nil {
 		return err
 	}
 	if p.mailboxes, err = newMailboxes(conf); err != nil {
@@ -117,14 +114,31 @@ func (l loader) rest(ctx context.Context, p *parts, running *parts) (err error) 
 	if running != nil {
 		p.keepProof(running, l.deps.Log)
 	}
-	return p.checkSelf()
+	err = p.checkSelf()
+	if newer := p.directory.State().Err; err != nil && newer != nil {
+		return fmt.Errorf("%w; and %w", err, newer)
+	}
+	return err
 }
+
+// directoryOptions: the agent keeps what it accepts, and the milter follows it.
+func (l loader) directoryOptions(p, running *parts) directory.Options {
+	o := directoryOptions(p.config, DirectoryFolder(p.config), l.deps)
+	o.Follow, o.Metrics, o.Self = !l.keepDirectory, l.plugins.metrics, p.checkRecord
+	if running != nil {
+		o.Before = running.directory
+	}
+	return o
+}
+
+// DirectoryFolder is where the agent keeps the versions of the directory.
+func DirectoryFolder(c *config.Config) string { return filepath.Join(c.Agent.State, "directory") }
 
 func directoryOptions(c *config.Config, keep string, d Deps) directory.Options {
 	return directory.Options{
 		File: c.Directory.File, URL: c.Directory.URL, URLCA: c.Directory.URLCA,
 		ClientCert: c.Directory.ClientCert, ClientKey: c.Directory.ClientKey, SignerCA: c.Directory.SignerCA,
-		Every: c.Directory.CheckEvery, Keep: keep, Clock: d.Clock, Log: d.Log,
+		Every: c.Directory.CheckEvery, MaxLoss: c.Directory.MaxLoss, Keep: keep, Clock: d.Clock, Log: d.Log,
 	}
 }
 
@@ -209,8 +223,10 @@ func (p *parts) provider() pec.Provider {
 }
 
 // checkSelf asks that the directory knows us as we know ourselves: others verify our messages by it. [C185]
-func (p *parts) checkSelf() error {
-	snapshot := p.directory.Current()
+func (p *parts) checkSelf() error { return p.checkRecord(p.directory.Current()) }
+
+// checkRecord is checkSelf for any version.
+func (p *parts) checkRecord(snapshot *directory.Snapshot) error {
 	record, ok := snapshot.ByCertificate(p.key.Certificates()[0])
 	if !ok {
 		return errors.New("the directory does not have our certificate: no other provider would accept what we sign")

@@ -13,6 +13,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/admin"
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/events"
 	"github.com/ceralacca/ceralacca/internal/ledger"
@@ -33,6 +34,7 @@ type records struct {
 	ours       func(domain string) bool
 	provider   func() string
 	quarantine func() *quarantine.Store
+	directory  func() *directory.Loader // nil: nobody has it
 }
 
 var _ admin.Questions = (*records)(nil)
@@ -170,6 +172,18 @@ func (r *records) Drop(ctx context.Context, plugin string, fn func(json.RawMessa
 		return err
 	}
 	return fn(json.RawMessage(strconv.Itoa(n)))
+}
+
+// DirectoryUpdate implements admin.Questions.
+func (r *records) DirectoryUpdate(ctx context.Context, accept string, fn func(json.RawMessage) error) error {
+	if r.directory == nil {
+		return errors.New("the directory is fetched by the agent: start it first")
+	}
+	line, err := json.Marshal(r.directory().Update(ctx, accept))
+	if err != nil {
+		return err
+	}
+	return fn(line)
 }
 
 func appendLine(lines *[]json.RawMessage, v any) error {

@@ -28,6 +28,9 @@ type Config struct {
 	Network    Network
 	Plugins    []Plugin // in the order of their names
 
+	Publish      Publish
+	Environments []Environment // in the order of their names
+
 	doc document
 }
 
@@ -55,6 +58,7 @@ type Directory struct {
 	ClientCert, ClientKey string
 	SignerCA              string
 	CheckEvery            time.Duration
+	MaxLoss               int // per cent
 }
 
 // Milter is the section [milter]. Metrics may be empty.

@@ -59,7 +59,7 @@ func TestParse(t *testing.T) {
 			ServiceMailbox: address1(t, "ricevute@alfa.example"), InternalDomain: "ceralacca.internal",
 		},
 		Key:       Key{Cert: "/c/cert.pem", Key: "/c/key.pem", CA: "/c/ca.pem", CRL: []string{"/c/crl.pem"}},
-		Directory: Directory{File: "/c/dir.p7m", SignerCA: "/c/signer.pem", CheckEvery: time.Hour},
+		Directory: Directory{File: "/c/dir.p7m", SignerCA: "/c/signer.pem", CheckEvery: time.Hour, MaxLoss: 10},
 		Milter:    Milter{SubmissionSocket: Endpoint{"unix", "/r/sub"}, IncomingSocket: Endpoint{"unix", "/r/in"}},
 		Incoming:  Incoming{Ordinary: OrdinaryAnomaly, MaxAge: 72 * time.Hour},
 		Receipts:  Receipts{BriefHash: "decoded", BriefAlgorithm: "sha1"},
@@ -112,7 +112,22 @@ func TestValues(t *testing.T) {
 		{dir, "[directory]\nurl = \"https://igpec.example/x\"\nclient_cert = \"/c/1\"\nclient_key = \"/c/2\"\ncheck_every = \"5s\"\n",
 			func(c *Config) {
 				c.Directory = Directory{URL: "https://igpec.example/x", ClientCert: "/c/1", ClientKey: "/c/2",
-					SignerCA: "/c/signer.pem", CheckEvery: 5 * time.Second}
+					SignerCA: "/c/signer.pem", CheckEvery: 5 * time.Second, MaxLoss: 10}
+			}},
+		{dir, dir + "max_loss = 0\n", func(c *Config) { c.Directory.MaxLoss = 0 }},
+		{`[hmac]`, "[publish]\nldif_url = \"https://alfa.example/a.p7m\"\n[hmac]",
+			func(c *Config) { c.Publish = Publish{LDIFURL: "https://alfa.example/a.p7m"} }},
+		{`[hmac]`, "[publish]\nldif_url = \"https://alfa.example/a.p7m\"\ndescription = \"x\"\ncerts = [\"/c/next.pem\"]\n" +
+			"signer_cert = \"/c/s.pem\"\nsigner_key = \"/c/s.key\"\n[environments.b]\nunit = \"U b\"\nservice_mailbox = \"R@b.example\"\n" +
+			"domains = [\"B.example\"]\ncerts = [\"/c/b.pem\"]\n[environments.a]\nunit = \"U a\"\nservice_mailbox = \"r@a.example\"\n" +
+			"domains = [\"a.example\"]\ncerts = [\"/c/a.pem\", \"/c/a2.pem\"]\ndescription = \"y\"\n[hmac]",
+			func(c *Config) {
+				c.Publish = Publish{LDIFURL: "https://alfa.example/a.p7m", Description: "x", Certs: []string{"/c/next.pem"},
+					SignerCert: "/c/s.pem", SignerKey: "/c/s.key"}
+				c.Environments = []Environment{
+					{"a", "U a", address1(t, "r@a.example"), []string{"a.example"}, []string{"/c/a.pem", "/c/a2.pem"}, "y"},
+					{"b", "U b", address1(t, "r@b.example"), []string{"b.example"}, []string{"/c/b.pem"}, ""},
+				}
 			}},
 		{"[hmac]\nkey = \"/c/hmac\"\n[antivirus]\nmode = \"none\"\n", "[antivirus]\nmode = 'none'\n[hmac]\n\"key\" = '''/c/hmac'''\n",
 			func(*Config) {}},

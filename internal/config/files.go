@@ -44,6 +44,7 @@ func (c *Config) CheckFiles(look func(path string, kind FileKind) error) Faults 
 		}
 	}
 	faults = append(faults, c.checkPluginFiles(look)...)
+	faults = append(faults, c.checkEnvironmentFiles(look)...)
 	faults.Sort()
 	return faults
 }

@@ -50,6 +50,7 @@ func sections(c *Config) []section {
 					"`openssl rand -hex 32` makes them. The agent knows by it what waits in the queues: before both daemons " +
 					"start with another, let the queues of both Postfix instances become empty."},
 		}},
+		{publishSection, publishDoc, publishKeys(&c.Publish)},
 		{"antivirus", "Who looks for viruses.", []key{
 			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusPlugins, AntivirusNone), sample: `"plugins"`,
 				doc: "Must be written. `plugins`: every antivirus among the sections [plugins.NAME], of which there must be one, sees every " +
@@ -109,7 +110,10 @@ func directoryKeys(d *Directory) []key {
 		{name: "signer_ca", value: path(&d.SignerCA), sample: `"/etc/ceralacca/igpec-signer-ca.pem"`, file: FilePublic,
 			doc: "The authorities of who signs the directory."},
 		{name: "check_every", value: duration(&d.CheckEvery, minCheck, maxCheck), sample: `"1h"`, preset: `"1h"`,
-			doc: "How often to look for a new one: from `1s` to `24h`."},
+			doc: "How often to look for a new one: from `1s` to `24h`. After a failure sooner."},
+		{name: "max_loss", value: percent(&d.MaxLoss), sample: "10", preset: "10",
+			doc: "How many per cent of the records, the domains or the good certificates a new one may lack. What lacks more, or our own record, " +
+				"waits until `ceralacca directory update --accept` takes it; the old one stays in use. 100 lets all pass but the loss of our own record."},
 	}
 }
 

@@ -48,6 +48,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	r := reader{doc: &c.doc, good: map[string]bool{}}
 	r.readSections(sections(c))
 	r.readPlugins(c)
+	r.readEnvironments(c)
 	r.checkTogether(c)
 	if len(r.faults) > 0 {
 		r.faults.Sort()
@@ -74,7 +75,7 @@ func (r *reader) readSections(all []section) {
 		r.readSection(s)
 	}
 	for name := range r.doc.values {
-		if !hasSection(all, name) && name != pluginsSection {
+		if !hasSection(all, name) && name != pluginsSection && name != environmentsSection {
 			r.add(name, "", fmt.Sprintf("%q is not a section", name), strings.Join(names, ", "))
 		}
 	}

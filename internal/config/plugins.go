@@ -85,29 +85,41 @@ var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 // readPlugins reads all sections of plug-ins, in the order of their names.
 func (r *reader) readPlugins(c *Config) {
-	written, ok := r.doc.values[pluginsSection]
+	r.readNamed(pluginsSection, "a plug-in", func(name string, values map[string]any) {
+		c.Plugins = append(c.Plugins, r.readPlugin(name, values))
+	})
+}
+
+// readNamed hands on the tables of a section whose names are the operator's, in their order: names of what.
+func (r *reader) readNamed(section, what string, fn func(name string, values map[string]any)) {
+	example := "[" + section + ".NAME]"
+	written, ok := r.doc.values[section]
 	all, isTable := written.(map[string]any)
 	if ok && !isTable {
-		r.add(pluginsSection, "", fmt.Sprintf("plugins is %s, not a section", typeName(written)), "[plugins.NAME]")
+		r.add(section, "", fmt.Sprintf("%s is %s, not a section", section, typeName(written)), example)
 		return
 	}
+	for _, name := range sortedNames(all) {
+		full := section + "." + name
+		values, isTable := all[name].(map[string]any)
+		switch {
+		case !isTable:
+			r.add(section, name, fmt.Sprintf("%s is %s, not a section", full, typeName(all[name])), example)
+		case !pluginName.MatchString(name):
+			r.add(full, "", fmt.Sprintf("%q is no name for %s", name, what), "lower case letters, digits and hyphens, at most 32")
+		default:
+			fn(name, values)
+		}
+	}
+}
+
+func sortedNames(all map[string]any) []string {
 	names := make([]string, 0, len(all))
 	for name := range all {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		section := pluginsSection + "." + name
-		values, isTable := all[name].(map[string]any)
-		switch {
-		case !isTable:
-			r.add(pluginsSection, name, fmt.Sprintf("%s is %s, not a section", section, typeName(all[name])), "[plugins.NAME]")
-		case !pluginName.MatchString(name):
-			r.add(section, "", fmt.Sprintf("%q is no name for a plug-in", name), "lower case letters, digits and hyphens, at most 32")
-		default:
-			c.Plugins = append(c.Plugins, r.readPlugin(name, values))
-		}
-	}
+	return names
 }
 
 func (r *reader) readPlugin(name string, values map[string]any) Plugin {

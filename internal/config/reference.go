@@ -19,7 +19,8 @@ func Reference() string {
 		"What a daemon opens at its start changes at the next start only: the sockets, `queue_directory`, `state`, `metrics`\n" +
 		"and the key of `[hmac]`. A reload that finds another value there says so in the log and keeps the old one.\n\n" +
 		"[deploy/ceralacca.toml](../deploy/ceralacca.toml) is a file to start from.\n")
-	for _, s := range append(sections(&Config{}), section{pluginsSection + ".NAME", pluginReference, pluginKeys(&Plugin{})}) {
+	for _, s := range append(sections(&Config{}), section{name: pluginsSection + ".NAME", doc: pluginReference, keys: pluginKeys(&Plugin{})},
+		section{name: environmentsSection + ".NAME", doc: environmentReference, keys: environmentKeys(&Environment{})}) {
 		fmt.Fprintf(&b, "\n## [%s]\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", s.name, s.doc)
 		for _, k := range s.keys {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, k.value.kind, k.defaultText(), k.doc)
@@ -46,6 +47,10 @@ func Sample() string {
 	b.WriteString("# Configuration of ceralacca; docs/config.md explains every key.\n" +
 		"# After a change: ceralacca check-config FILE\n")
 	for _, s := range sections(&Config{}) {
+		if s.name == publishSection { // its header alone would be wrong
+			sampleNamed(&b, s.doc, s.name, s.keys)
+			continue
+		}
 		fmt.Fprintf(&b, "\n%s[%s]\n", wrapped(s.doc), s.name)
 		for _, k := range s.keys {
 			b.WriteString(wrapped(k.doc))
@@ -55,14 +60,15 @@ func Sample() string {
 			b.WriteString(k.example() + "\n")
 		}
 	}
-	samplePlugin(&b)
+	sampleNamed(&b, pluginReference, pluginsSection+".clamav", pluginKeys(&Plugin{}))
+	sampleNamed(&b, environmentReference, environmentsSection+".uffici", environmentKeys(&Environment{}))
 	return b.String()
 }
 
-// samplePlugin is all comment: what plug-ins there are is not known here.
-func samplePlugin(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s#[%s.clamav]\n", wrapped(pluginReference), pluginsSection)
-	for _, k := range pluginKeys(&Plugin{}) {
+// sampleNamed is all comment: what there is of it is not known here.
+func sampleNamed(b *strings.Builder, doc, section string, keys []key) {
+	fmt.Fprintf(b, "\n%s#[%s]\n", wrapped(doc), section)
+	for _, k := range keys {
 		b.WriteString(wrapped(k.doc) + "#" + k.example() + "\n")
 	}
 }

@@ -12,6 +12,7 @@ func (r *reader) checkTogether(c *Config) {
 	r.checkKey(c)
 	r.checkLimits(&c.Limits)
 	r.checkSockets(c)
+	r.checkPublish(c)
 	if m := c.Milter.Metrics; m != "" && m == c.Agent.Metrics && r.all("milter.metrics", "agent.metrics") {
 		r.add("agent", "metrics", fmt.Sprintf("agent.metrics is %q, and so is milter.metrics", m), "a port of its own")
 	}

@@ -294,6 +294,17 @@ func httpsURL(field *string) value {
 	})
 }
 
+func percent(field *int) value {
+	return value{kind: "per cent", set: func(v any) string {
+		n, ok := v.(int64)
+		if !ok || n < 0 || n > 100 {
+			return fmt.Sprintf("is %s, not a number from 0 to 100", describe(v))
+		}
+		*field = int(n)
+		return ""
+	}}
+}
+
 func duration(field *time.Duration, least, most time.Duration) value {
 	return ofString("duration", func(s string) string {
 		d, err := time.ParseDuration(s)

@@ -27,12 +27,17 @@ func (l *Loader) adopt(ctx context.Context) {
 	}
 	for _, v := range slices.Backward(all) {
 		s, err := l.openKept(v)
-		if err == nil {
-			l.take(ctx, s, v.Digest, v.Instant)
-			l.state.Checked = v.Instant
+		if err != nil {
+			l.alarm(ctx, v.Path, "a kept version of the directory is not what it was", "error", err)
+			continue
+		}
+		if err := l.self(s); err != nil { // the configuration has changed since: nothing to hold on to
+			l.options.Log.WarnContext(ctx, "the last directory does not know us as we are; a new one is not compared with it", "error", err)
 			return
 		}
-		l.alarm(ctx, v.Path, "a kept version of the directory is not what it was", "error", err)
+		l.take(ctx, s, v.Digest, v.Instant)
+		l.state.Checked = v.Instant
+		return
 	}
 }
 

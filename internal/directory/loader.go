@@ -248,6 +248,11 @@ func (l *Loader) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", cmp.Or(l.options.File, l.options.URL), err)
 	}
+	if l.current.Load() == nil {
+		if err := l.self(snapshot); err != nil { // it is not for us, and not to be kept
+			return err
+		}
+	}
 	if loss, reasons := l.judge(snapshot); len(reasons) > 0 {
 		return l.hold(&Waiting{Digest: digest, Reasons: reasons, Changes: snapshot.Changes(l.current.Load()), Loss: loss,
 			file: file, snapshot: snapshot})

@@ -96,7 +96,7 @@ func newFixture(t *testing.T) *fixture {
 	f.by = issue(t, f.ca, "Directory")
 	f.alfa = certificate(t, "alfa")
 	f.options = Options{
-		File: f.path, SignerCA: f.ca.certFile, Every: time.Hour, Clock: f.clock,
+		File: f.path, SignerCA: f.ca.certFile, Every: time.Hour, MaxLoss: 100, Clock: f.clock,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	}
 	return f
@@ -149,7 +149,11 @@ func TestLoadFromAFileAndRefresh(t *testing.T) {
 	if err := l.Refresh(t.Context()); err != nil || l.Current() != old {
 		t.Errorf("Refresh without a change: %v, and the snapshot is another: %v", err, l.Current() != old)
 	}
-	if s := l.State(); !s.Checked.Equal(f.clock.Now()) || s.Accepted.Equal(f.clock.Now()) {
+	info, err := os.Stat(f.path) // who brings the file is known to do so by when he did
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := l.State(); !s.Checked.Equal(info.ModTime()) || s.Accepted.Equal(f.clock.Now()) {
 		t.Errorf("State after a look without a change = %+v", s)
 	}
 	f.publish(sign(t, f.by, f.ldif("two.example")))

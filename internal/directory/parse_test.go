@@ -264,7 +264,8 @@ func TestChanges(t *testing.T) {
 	a, a2, b, c := certificate(t, "a"), certificate(t, "a2"), certificate(t, "b"), certificate(t, "c")
 	old := parse(t, record("Alfa", "alfa.example", a)+record("Beta", "beta.example", b)+record("Gamma", "gamma.example", c))
 	now := parse(t, record("Alfa", "alfa.example", a, a2)+record("Gamma", "gamma.example", c)+record("Delta", "delta.example x.example", b))
-	want := []string{`"Alfa" has changed`, `"Beta" is gone`, `"Delta" is new, with 2 domains`}
+	want := []string{`"Alfa" has changed: 1 certificates more`, `"Beta" is gone, with 1 domains and 1 certificates`,
+		`"Delta" is new, with 2 domains and 1 certificates`}
 	if diff := cmp.Diff(want, now.Changes(old)); diff != "" {
 		t.Errorf("Changes (-want +got):\n%s", diff)
 	}

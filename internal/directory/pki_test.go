@@ -21,13 +21,16 @@ import (
 )
 
 // certificate makes a certificate that nobody signed but itself, as those in records need no chain here.
-func certificate(t testing.TB, name string) *x509.Certificate {
+func certificate(t testing.TB, name string, change ...func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+	for _, f := range change {
+		f(template)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

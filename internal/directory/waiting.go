@@ -39,12 +39,18 @@ func (l *Loader) judge(fresh *Snapshot) (Loss, []string) {
 	}
 	loss := lossOf(fresh, old, l.options.Clock.Now())
 	reasons := loss.reasons(l.options.MaxLoss)
-	if l.options.Self != nil && l.options.Self(old) == nil {
-		if err := l.options.Self(fresh); err != nil {
-			reasons = append([]string{"our own record: " + err.Error()}, reasons...)
-		}
+	if err := l.self(fresh); err != nil && l.self(old) == nil {
+		reasons = append([]string{"our own record: " + err.Error()}, reasons...)
 	}
 	return loss, reasons
+}
+
+// self says what is wrong with our own record.
+func (l *Loader) self(s *Snapshot) error {
+	if l.options.Self == nil {
+		return nil
+	}
+	return l.options.Self(s)
 }
 
 // hold keeps a version aside, for a person to look at and accept. One at a time: a newer one replaces it.

@@ -63,7 +63,8 @@ func TestEveryNameIsKnown(t *testing.T) {
 			t.Errorf("the counter %s is not scraped", c)
 		}
 	}
-	for _, g := range []metrics.Gauge{metrics.DirectoryTime, metrics.DirectoryChecked, metrics.CRLExpires, metrics.CertificateExpires,
+	for _, g := range []metrics.Gauge{metrics.DirectoryTime, metrics.DirectoryChecked, metrics.DirectoryWaiting,
+		metrics.DirectoryProblems, metrics.CRLExpires, metrics.CertificateExpires,
 		metrics.InHand, metrics.Due, metrics.Unfinished} {
 		m.Set(g, 7)
 		if text := scrape(t, m); !strings.Contains(text, string(g)+" 7") {

@@ -53,6 +53,10 @@ const (
 	DirectoryTime Gauge = "ceralacca_directory_timestamp_seconds"
 	// DirectoryChecked is when the directory was last fetched and found good, in seconds since 1970.
 	DirectoryChecked Gauge = "ceralacca_directory_checked_timestamp_seconds"
+	// DirectoryWaiting is 1 while a new directory waits for a person.
+	DirectoryWaiting Gauge = "ceralacca_directory_waiting"
+	// DirectoryProblems is how much is left out of the directory in use because it is wrong.
+	DirectoryProblems Gauge = "ceralacca_directory_problems"
 	// CRLExpires is when the first list of revoked certificates ends, in seconds since 1970.
 	CRLExpires Gauge = "ceralacca_crl_expires_timestamp_seconds"
 	// CertificateExpires is when the certificate that signs ends, in seconds since 1970.
@@ -117,7 +121,9 @@ func counters() []spec {
 func gauges() []spec {
 	return []spec{
 		{string(DirectoryTime), "When the directory in use was taken.", ""},
-		{string(DirectoryChecked), "When the directory was last found good.", ""},
+		{string(DirectoryChecked), "When the directory was last found good; from a file, when that was last put there.", ""},
+		{string(DirectoryWaiting), "1 while a new directory waits for a person to accept it.", ""},
+		{string(DirectoryProblems), "What is left out of the directory in use because it is wrong.", ""},
 		{string(CRLExpires), "When the first list of revoked certificates ends.", ""},
 		{string(CertificateExpires), "When the certificate that signs ends.", ""},
 		{string(InHand), "Transactions under way.", ""},
