@@ -30,6 +30,7 @@ type commands struct {
 	Log         logCommand        `cmd:"" help:"Read the legal log."`
 	Audit       auditCommand      `cmd:"" help:"Check the legal log and the effects against the rules of coherence."`
 	Pending     pendingCommand    `cmd:"" help:"List messages of ours that no outcome is known of, and when their senders are told."`
+	Directory   directoryCommand  `cmd:"" help:"Look at the directory of providers, update it, publish our own records."`
 	Receipts    receiptsCommand   `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
 	Network     networkCommand    `cmd:"" help:"Look at what mail passes between us and other providers."`
 	Plugin      pluginCommand     `cmd:"" help:"Write, check, describe and list plug-ins."`

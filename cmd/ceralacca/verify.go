@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ceralacca/ceralacca/internal/app"
+	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/examine"
 )
 
@@ -18,6 +21,8 @@ type verifyCommand struct {
 	CRL       string   `name:"crl" help:"Revocation list, PEM or DER."`
 	Directory string   `help:"The signed directory of the providers (igpec.ldif.p7m)."`
 	Original  string   `help:"The message as it was sent, or an envelope or complete receipt with it: compare its files with the hashes in a brief receipt."`
+	History   string   `placeholder:"DIR" help:"A folder of kept directories: judge by the one in force at the time, of which the report says which."`
+	Config    string   `placeholder:"FILE" help:"Take the kept directories of the agent of this configuration, as --history."`
 	At        *instant `help:"Judge as of this instant (RFC 3339) instead of the one the message states." placeholder:"TIME"`
 	JSON      bool     `name:"json" help:"One JSON object per file, in the order of the arguments."`
 }
@@ -38,14 +43,21 @@ func (i *instant) UnmarshalText(text []byte) error {
 // Help implements kong's HelpProvider.
 func (verifyCommand) Help() string {
 	return "What was not asked for is not judged: without --ca any signer will do. Whom to trust to sign the directory is not asked.\n" +
+		"--directory, --history and --config exclude each other. When no kept directory is as old as the message, that file cannot be judged.\n" +
 		"Exit code 0: every file holds; 1: one does not (an ordinary message does not); 2: one cannot be read.\n\n" +
-		"Example:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml\n" +
+		"Examples:\n\n  ceralacca verify --ca ca.pem --crl ca.crl --directory igpec.ldif.p7m receipt.eml\n" +
+		"  ceralacca verify --ca ca.pem --at 2026-05-01T12:00:00+02:00 --config /etc/ceralacca/ceralacca.toml receipt.eml\n" +
 		"  ceralacca verify brief.eml --original sent.eml"
 }
 
 // Run reports on every file before it judges.
 func (c verifyCommand) Run(s *streams) error {
-	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, Original: c.Original, At: (*time.Time)(c.At)})
+	history, err := c.history()
+	if err != nil {
+		return usageError{err}
+	}
+	examiner, err := examine.New(examine.Options{CA: c.CA, CRL: c.CRL, Directory: c.Directory, History: history, Original: c.Original,
+		At: (*time.Time)(c.At)})
 	if err != nil {
 		return usageError{err}
 	}
@@ -64,6 +76,27 @@ func (c verifyCommand) Run(s *streams) error {
 		return errWrong
 	}
 	return nil
+}
+
+// history is the folder of the kept directories, or "" when they were not asked for.
+func (c verifyCommand) history() (string, error) {
+	given := 0
+	for _, flag := range []string{c.Directory, c.History, c.Config} {
+		if flag != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		return "", errors.New("--directory, --history and --config each name the directory to judge by; write one of them")
+	}
+	if c.Config == "" {
+		return c.History, nil
+	}
+	conf, err := config.Load(c.Config)
+	if err != nil {
+		return "", err
+	}
+	return app.DirectoryFolder(conf), nil
 }
 
 func printReport(s *streams, r *examine.Report, asJSON bool) error {

@@ -44,7 +44,7 @@ func (c *comparison) differ(name, got, want string) {
 }
 
 // checkHeaders compares the outer header with the certification data and the original. [C114]
-func (e *Examiner) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
+func (e *judge) checkHeaders(m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
 	c := compared(m, parts)
 	c.data, c.at = data, data.Time
 	c.single()
@@ -135,7 +135,7 @@ func (c *comparison) date() {
 
 // author: From is an address of the provider that signed, and whoever it names besides is the certified sender. [C004]
 // [C078] [C108]
-func (c *comparison) author(e *Examiner) {
+func (c *comparison) author(e *judge) {
 	from, ok := c.provider(e)
 	if !ok {
 		return
@@ -149,7 +149,7 @@ func (c *comparison) author(e *Examiner) {
 }
 
 // provider: From is one address, of who signed; a Sender says the same. False: there is nobody to compare with. [C004] [C006]
-func (c *comparison) provider(e *Examiner) (pec.Address, bool) {
+func (c *comparison) provider(e *judge) (pec.Address, bool) {
 	from := c.header.Get("From")
 	list, err := pec.ParseAddressList(from)
 	if err != nil || len(list) != 1 {
@@ -166,7 +166,7 @@ func (c *comparison) provider(e *Examiner) (pec.Address, bool) {
 }
 
 // ofSigner: a certificate without addresses can only be judged by the directory.
-func (e *Examiner) ofSigner(signer *x509.Certificate, a pec.Address) bool {
+func (e *judge) ofSigner(signer *x509.Certificate, a pec.Address) bool {
 	if e.providers != nil {
 		if record, ok := e.providers.ByCertificate(signer); ok && record.Manages(a.Domain()) {
 			return true
@@ -226,7 +226,7 @@ func (c *comparison) nobodyElse() {
 
 // addressee: what is for a user goes to the sender, what is between providers to the mailbox that the directory has.
 // [C009] [C129]
-func (e *Examiner) addressee(c *comparison) {
+func (e *judge) addressee(c *comparison) {
 	due := c.data.Sender
 	if k := c.data.Kind; k == pec.KindTakeCharge || k == pec.KindVirusDetection {
 		if e.providers == nil {

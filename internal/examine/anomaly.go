@@ -10,7 +10,7 @@ import (
 
 // checkAnomaly compares the outer header of an anomaly envelope, which has no certification data, with the message inside,
 // which is under the signature. [C134] [C137] [C138]
-func (e *Examiner) checkAnomaly(m *pec.SignedMessage, parts *pec.Parts) error {
+func (e *judge) checkAnomaly(m *pec.SignedMessage, parts *pec.Parts) error {
 	c := compared(m, parts)
 	c.single()
 	if c.header.Has(pec.FieldReceipt) {
@@ -52,7 +52,7 @@ const longSubject = 900
 
 // anomalyPeople: whoever From and Reply-To name besides the provider is the author of the original, or named by the text:
 // the sender of the SMTP transaction, which no field inside need have. [C138]
-func (c *comparison) anomalyPeople(e *Examiner, parts *pec.Parts) {
+func (c *comparison) anomalyPeople(e *judge, parts *pec.Parts) {
 	from, ok := c.provider(e)
 	if !ok {
 		return

@@ -3,12 +3,9 @@ package examine
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
-	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/signer"
 )
@@ -18,15 +15,17 @@ type Options struct {
 	CA, CRL, Directory string
 	// Original is a file with the message that brief receipts are about, as it was sent: it has what their hashes are of.
 	Original string
+	// History is a folder of kept directories, instead of Directory: the one in force at the instant is asked.
+	History string
 	// At is the instant to judge certificates at; nil means the instant that each message states.
 	At *time.Time
 }
 
-// Examiner examines files. It is immutable and safe for concurrent use.
+// Examiner examines files. It is not safe for concurrent use.
 type Examiner struct {
 	authorities *signer.Authorities // nil without a CA
 	trust       *signer.Trust       // nil without a CRL
-	providers   *directory.Snapshot // nil without a directory
+	directories directories         // who says which directory to ask
 	at          *time.Time
 	original    string // "" without an original
 }
@@ -49,11 +48,6 @@ func New(o Options) (*Examiner, error) {
 			return nil, err
 		}
 	}
-	if o.Directory != "" {
-		if e.providers, err = readDirectory(o.Directory); err != nil {
-			return nil, err
-		}
-	}
 	if o.Original != "" {
 		f, err := open(o.Original)
 		if err != nil {
@@ -61,35 +55,8 @@ func New(o Options) (*Examiner, error) {
 		}
 		_ = f.Close() // only read
 	}
-	return e, nil
-}
-
-// maxDirectory is the largest directory that is read, in bytes; the real one has less than one MiB.
-const maxDirectory = 16 << 20
-
-// readDirectory checks that the file is signed as it should be; whom to trust to sign it is not asked here.
-func readDirectory(path string) (*directory.Snapshot, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	der, err := io.ReadAll(io.LimitReader(f, maxDirectory+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(der) > maxDirectory {
-		return nil, fmt.Errorf("%s: it has more than %d bytes", path, maxDirectory)
-	}
-	ldif, _, _, err := signer.OpenAttached(der)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	snapshot, err := directory.Parse(ldif)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return snapshot, nil
+	e.directories, err = newDirectories(o)
+	return e, err
 }
 
 const maxHeader = 1 << 20
@@ -128,7 +95,7 @@ func (e *Examiner) sayNotAsked(r *Report) {
 	}{
 		{CheckChain, "--ca", e.authorities != nil},
 		{CheckRevocation, "--crl", e.trust != nil},
-		{CheckDirectory, "--directory", e.providers != nil},
+		{CheckDirectory, "--directory", e.directories.asked()},
 	} {
 		if !c.asked {
 			r.detail(c.check, "not asked: "+c.flag+" was not given")
@@ -161,15 +128,23 @@ func (e *Examiner) examine(r *Report, src pec.Source, header pec.Header) error {
 	if err != nil {
 		return err
 	}
-	e.judgeSigner(r, m, data)
+	providers, err := e.directories.at(e.instant(m, data))
+	if err != nil {
+		return err
+	}
+	if providers == nil && e.directories.asked() {
+		r.detail(CheckDirectory, "not judged: the message states no time, of whose directory to ask")
+	}
+	j := &judge{Examiner: e, providers: providers}
+	j.judgeSigner(r, m, data)
 	if late != nil {
 		r.set(CheckChain, outOfDate(m), "")
 	}
-	return e.compare(r, m, parts, data)
+	return j.compare(r, m, parts, data)
 }
 
 // compare sets the checks that need certification data. An error is a failure to read, not a finding.
-func (e *Examiner) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
+func (e *judge) compare(r *Report, m *pec.SignedMessage, parts *pec.Parts, data *pec.CertData) error {
 	switch {
 	case data != nil && r.Kind == KindOrdinary:
 		r.set(CheckHeaders, fmt.Errorf("neither %s nor %s is there, and under the signature are certification data of kind %q",

@@ -71,7 +71,7 @@ func isRecipient(c *pec.CertData, a pec.Address) bool {
 }
 
 // judgeSigner checks the certificate against what was given.
-func (e *Examiner) judgeSigner(r *Report, m *pec.SignedMessage, data *pec.CertData) {
+func (e *judge) judgeSigner(r *Report, m *pec.SignedMessage, data *pec.CertData) {
 	at := e.instant(m, data)
 	when := "as of " + pec.ItalianTime(at).Format(time.RFC3339)
 	var broken error
@@ -112,14 +112,26 @@ func (e *Examiner) instant(m *pec.SignedMessage, data *pec.CertData) time.Time {
 }
 
 // judgeProvider looks the whole certificate up, not its hash. [C105] [C106] [C107]
-func (e *Examiner) judgeProvider(r *Report, m *pec.SignedMessage, data *pec.CertData) {
+func (e *judge) judgeProvider(r *Report, m *pec.SignedMessage, data *pec.CertData) {
 	record, ok := e.providers.ByCertificate(m.Signer)
 	if !ok {
-		r.set(CheckDirectory, errors.New("the signer's certificate is not in the directory"), "")
+		r.set(CheckDirectory, e.which(errors.New("the signer's certificate is not in the directory")), "")
 		return
 	}
 	r.Provider = &record.Name
-	r.set(CheckDirectory, mayCertify(record, data), "the directory gives this certificate to "+record.Name)
+	given := "the directory gives this certificate to " + record.Name
+	if e.providers.version != "" {
+		given += ": " + e.providers.version
+	}
+	r.set(CheckDirectory, e.which(mayCertify(record, data)), given)
+}
+
+// which adds to an error what directory was asked, when there was a choice.
+func (e *judge) which(err error) error {
+	if err == nil || e.providers.version == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, e.providers.version)
 }
 
 // mayCertify: no provider certifies for another. [C131]
