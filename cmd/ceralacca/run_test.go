@@ -52,7 +52,8 @@ func (r result) says(t testing.TB, name string, code int, out, errs string) {
 // Every command has help with an example, and wrong flags and missing arguments are errors of usage.
 func TestHelpAndUsage(t *testing.T) {
 	commands := [][]string{{"milter"}, {"lda"}, {"check-config"}, {"verify"}, {"log"}, {"log", "list"}, {"audit"}, {"receipts"},
-		{"receipts", "undelivered"}, {"pending"}, {"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "export"},
+		{"receipts", "undelivered"}, {"pending"}, {"directory"}, {"directory", "update"}, {"directory", "show"}, {"directory", "diff"},
+		{"directory", "history"}, {"directory", "export"}, {"quarantine"}, {"quarantine", "list"}, {"quarantine", "show"}, {"quarantine", "export"},
 		{"network"}, {"network", "check"}, {"network", "tls-policy"}, {"version"}}
 	top := command(t, "--help")
 	for _, words := range commands {

@@ -119,8 +119,11 @@ func filesTogether(parser *kong.Kong, args []string) []string {
 	}
 	valued := map[string]bool{}
 	for _, node := range parser.Model.Children {
+		if node.Name != args[0] {
+			continue
+		}
 		for _, flag := range node.Flags {
-			valued["--"+flag.Name] = node.Name == args[0] && !flag.IsBool()
+			valued["--"+flag.Name] = !flag.IsBool()
 		}
 	}
 	var flags, files []string

@@ -149,34 +149,36 @@ func TestParseRefuses(t *testing.T) {
 		return strings.Replace(good, old, new, 1)
 	}
 	for name, test := range map[string]struct{ text, want string }{
-		"nothing":                {"", "no provider"},
-		"no LDIF":                {"hello", "LDIF"},
-		"only the base":          {base, "no provider"},
-		"another base":           {change("providerName=Alfa,o=postacert", "providerName=Alfa,o=other"), "its DN"},
-		"no provider name in DN": {change("dn: providerName=Alfa", "dn: cn=Alfa"), "its DN"},
-		"DN too deep":            {change("dn: providerName=Alfa", "dn: cn=x,providerName=Alfa"), "its DN"},
-		"DN of two values":       {change("dn: providerName=Alfa", "dn: providerName=Alfa+cn=x"), "several values"},
-		"DN in BER":              {change("dn: providerName=Alfa", "dn: providerName=#0403416C66"), "DN"},
-		"another name":           {change("providerName: Alfa", "providerName: Beta"), `providerName is "Beta"`},
-		"no name":                {change("providerName: Alfa\n", ""), "0 values of providername"},
-		"two names":              {change("providerName: Alfa", "providerName: Alfa\nprovidername: Alfa"), "2 values of providername"},
-		"no class":               {change("objectclass: provider\n", ""), "not of the class provider"},
-		"no hash":                {change("providerCertificateHash", "x"), "no providerCertificateHash"},
-		"hash of another kind":   {change("providerCertificateHash: ", "providerCertificateHash: 00"), "not a SHA-1"},
-		"hash is no number":      {change("providerCertificateHash: ", "providerCertificateHash: x\nx: "), "not a SHA-1"},
-		"no certificate":         {change("providerCertificate;binary", "x"), "no providerCertificate;binary"},
-		"certificate as text":    {change("providerCertificate;binary", "providerCertificate"), "no providerCertificate;binary"},
-		"no service mailbox":     {change("mailReceipt", "x"), "0 values of mailreceipt"},
-		"two service mailboxes":  {good + "mailReceipt: x@alfa.example\n", "2 values of mailreceipt"},
-		"quoted mailbox":         {change("mailReceipt: ricevute@", `mailReceipt: "ric evute"@`), "not a plain address"},
-		"mailbox with brackets":  {change("mailReceipt: ricevute@alfa.example", "mailReceipt: <ricevute@alfa.example>"), "not a plain address"},
-		"no domain":              {change("managedDomains", "x"), "no managedDomains"},
-		"domain literal":         {change("managedDomains: alfa.example", "managedDomains: [192.0.2.1]"), "not a domain"},
-		"domain with a dot end":  {change("managedDomains: alfa.example", "managedDomains: alfa.example."), "not a domain"},
-		"domain with an at":      {change("managedDomains: alfa.example", "managedDomains: a@alfa.example"), "not a domain"},
-		"wildcard":               {change("managedDomains: alfa.example", "managedDomains: *.example"), "not a domain"},
-		"a record twice":         {good + alfa, "it is there twice"},
-		"a unit not in the DN":   {good + "providerUnit: x\n", "its providerUnit"},
+		"nothing":                              {"", "no provider"},
+		"no LDIF":                              {"hello", "LDIF"},
+		"only the base":                        {base, "no provider"},
+		"another base":                         {change("providerName=Alfa,o=postacert", "providerName=Alfa,o=other"), "its DN"},
+		"no provider name in DN":               {change("dn: providerName=Alfa", "dn: cn=Alfa"), "its DN"},
+		"DN too deep":                          {change("dn: providerName=Alfa", "dn: cn=x,providerName=Alfa"), "its DN"},
+		"DN of two values":                     {change("dn: providerName=Alfa", "dn: providerName=Alfa+cn=x"), "several values"},
+		"DN in BER":                            {change("dn: providerName=Alfa", "dn: providerName=#0403416C66"), "DN"},
+		"another name":                         {change("providerName: Alfa", "providerName: Beta"), `providerName is "Beta"`},
+		"no name":                              {change("providerName: Alfa\n", ""), "0 values of providername"},
+		"two names":                            {change("providerName: Alfa", "providerName: Alfa\nprovidername: Alfa"), "2 values of providername"},
+		"no class":                             {change("objectclass: provider\n", ""), "not of the class provider"},
+		"no hash":                              {change("providerCertificateHash", "x"), "no providerCertificateHash"},
+		"hash of another kind":                 {change("providerCertificateHash: ", "providerCertificateHash: 00"), "not a SHA-1"},
+		"hash is no number":                    {change("providerCertificateHash: ", "providerCertificateHash: x\nx: "), "not a SHA-1"},
+		"no certificate":                       {change("providerCertificate;binary", "x"), "no providerCertificate;binary"},
+		"certificate as text":                  {change("providerCertificate;binary", "providerCertificate"), "no providerCertificate;binary"},
+		"no service mailbox":                   {change("mailReceipt", "x"), "0 values of mailreceipt"},
+		"two service mailboxes":                {good + "mailReceipt: x@alfa.example\n", "2 values of mailreceipt"},
+		"quoted mailbox":                       {change("mailReceipt: ricevute@", `mailReceipt: "ric evute"@`), "not a plain address"},
+		"mailbox with brackets":                {change("mailReceipt: ricevute@alfa.example", "mailReceipt: <ricevute@alfa.example>"), "not a plain address"},
+		"no domain":                            {change("managedDomains", "x"), "no managedDomains"},
+		"domain literal":                       {change("managedDomains: alfa.example", "managedDomains: [192.0.2.1]"), "not a domain"},
+		"domain with a dot end":                {change("managedDomains: alfa.example", "managedDomains: alfa.example."), "not a domain"},
+		"domain with an at":                    {change("managedDomains: alfa.example", "managedDomains: a@alfa.example"), "not a domain"},
+		"wildcard":                             {change("managedDomains: alfa.example", "managedDomains: *.example"), "not a domain"},
+		"a record twice":                       {good + alfa, "it is there twice"},
+		"a unit not in the DN":                 {good + "providerUnit: x\n", "its providerUnit"},
+		"an environment without a main record": {base + environment("U", "Alfa", "alfa.example", cert), `record "Alfa" ("U"): its provider has no main record`},
+		"an environment of another":            {good + environment("U", "Beta", "u.example", other), `record "Beta" ("U"): its provider has no main record`},
 		"a domain of two": {good + record("Beta", "b.example ALFA.example", other),
 			`domain "alfa.example" is claimed by both "Alfa" and "Beta"`},
 		"a certificate of two": {good + record("Beta", "beta.example", cert),
@@ -282,6 +284,59 @@ func TestAVeryLongValueIsReadInTime(t *testing.T) {
 	text := base + record("Alfa", "alfa.example", certificate(t, "a")) + "description: x\n" + strings.Repeat(" xxxxxxxx\n", 1_000_000)
 	if s := parse(t, text); len(s.Providers()) != 1 {
 		t.Errorf("%d providers, want one", len(s.Providers()))
+	}
+}
+
+// No mail depends on where a file is published: a wrong URL is a fault that is said, and the record is good.
+func TestLocations(t *testing.T) {
+	conformance.Covers(t, "C219", "C220", "C221")
+	cert, own := certificate(t, "a"), certificate(t, "b")
+	const location = "LDIFLocationURL: https://alfa.example/alfa.ldif.p7m\n"
+	alfa, unit := record("Alfa", "alfa.example", cert), environment("U", "Alfa", "u.example", own)
+	s := parse(t, base+alfa+location+unit)
+	if got := s.LocationURL(); got != "https://igpec.example/igpec.ldif.p7m" {
+		t.Errorf("the whole directory is at %q", got)
+	}
+	providers := s.Providers()
+	if providers[0].LocationURL != "https://alfa.example/alfa.ldif.p7m" || providers[1].LocationURL != "" || providers[1].Unit != "U" || len(s.Problems()) != 0 {
+		t.Errorf("the records are at %q and %q, problems %q", providers[0].LocationURL, providers[1].LocationURL, s.Problems())
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"without TLS":        {base + alfa + strings.Replace(location, "https", "http", 1), `"providerName=Alfa,o=postacert": its LDIFLocationURL is "http://`},
+		"no URL":             {base + alfa + "LDIFLocationURL: alfa.ldif.p7m\n", "its LDIFLocationURL is"},
+		"no host":            {base + alfa + "LDIFLocationURL: https:///alfa.ldif.p7m\n", "its LDIFLocationURL is"},
+		"two":                {base + alfa + location + location, "it has 2 values of LDIFLocationURL"},
+		"of an environment":  {base + alfa + unit + location, `"providerUnit=U,providerName=Alfa,o=postacert": it is of a secondary environment and has an LDIFLocationURL`},
+		"of the whole":       {strings.Replace(base, "https", "ftp", 1) + alfa, `"o=postacert": its LDIFLocationURL is "ftp://`},
+		"not UTF-8":          {base + alfa + "description: Societ\xe0\n", fmt.Sprintf("directory: line %d is not UTF-8", strings.Count(base+alfa, "\n")+1)},
+		"a password in it":   {base + alfa + strings.Replace(location, "//", "//a:b@", 1), "its LDIFLocationURL is"},
+		"a control in it":    {base + alfa + "LDIFLocationURL:: aHR0cHM6Ly9hLmV4YW1wbGUvAQ==\n", "which is no URL"},
+		"it has no end":      {base + alfa + "LDIFLocationURL: https://a.example/" + strings.Repeat("x", maxLocation) + "\n", "which is no URL"},
+		"an empty one is no": {base + alfa + "LDIFLocationURL: \n", ""},
+	} {
+		s := parse(t, test.text)
+		problems := strings.Join(s.Problems(), "\n")
+		if test.want == "" && problems != "" || !strings.Contains(problems, test.want) || test.want != "" && len(s.Problems()) != 1 {
+			t.Errorf("%s: problems %q, want one with %q", name, problems, test.want)
+		}
+		if r, ok := s.ByCertificate(cert); !ok || r.LocationURL != "" || !r.Manages("alfa.example") {
+			t.Errorf("%s: the record is %+v, %v", name, r, ok)
+		}
+	}
+}
+
+// Main and secondary environments, each with the certificates of a renewal, are all good for lookups.
+func TestEveryCertificateOfEveryEnvironment(t *testing.T) {
+	conformance.Covers(t, "C209", "C210", "C221")
+	main, next, unit, unitNext := certificate(t, "a"), certificate(t, "a2"), certificate(t, "u"), certificate(t, "u2")
+	s := parse(t, base+record("Alfa", "alfa.example", main, next)+environment("U", "Alfa", "u.example", unit, unitNext))
+	for cert, want := range map[*x509.Certificate][2]string{main: {"", "alfa.example"}, next: {"", "alfa.example"}, unit: {"U", "u.example"}, unitNext: {"U", "u.example"}} {
+		if r, ok := s.ByCertificate(cert); !ok || r.Unit != want[0] || !r.Manages(want[1]) || r.Name != "Alfa" || len(r.Certificates) != 2 {
+			t.Errorf("ByCertificate(%v) = %+v, %v; want the record %q of two certificates", cert.Subject, r, ok, want[0])
+		}
+	}
+	if got := s.Counts(); got != (Counts{Records: 2, Domains: 2, Certificates: 4}) {
+		t.Errorf("Counts = %v", got)
 	}
 }
 

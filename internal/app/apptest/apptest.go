@@ -95,11 +95,22 @@ func (w *World) Write(t testing.TB, name string, content []byte) {
 // SignDirectory writes a directory that gives domain and certificate to Alfa PEC.
 func (w *World) SignDirectory(t testing.TB, domain string, cert *pki.Pair) {
 	t.Helper()
-	ldif := fmt.Sprintf("dn: o=postacert\nobjectClass: top\nobjectClass: organization\no: postacert\n\n"+
+	w.SignLDIF(t, "dn: o=postacert\nobjectClass: top\nobjectClass: organization\no: postacert\n\n"+
 		"dn: providerName=Alfa PEC,o=postacert\nobjectClass: top\nobjectClass: provider\nproviderName: Alfa PEC\n"+
-		"providerCertificateHash: %X\nproviderCertificate;binary:: %s\nmailReceipt: ricevute@alfa.example\nmanagedDomains: %s\n",
-		sha1.Sum(cert.Cert.Raw), base64.StdEncoding.EncodeToString(cert.Cert.Raw), domain)
+		Certificate(cert)+"mailReceipt: ricevute@alfa.example\nmanagedDomains: "+domain+"\n")
+}
+
+// Certificate is the two attributes of a certificate in LDIF.
+func Certificate(cert *pki.Pair) string {
+	return fmt.Sprintf("providerCertificateHash: %X\nproviderCertificate;binary:: %s\n",
+		sha1.Sum(cert.Cert.Raw), base64.StdEncoding.EncodeToString(cert.Cert.Raw))
+}
+
+// SignLDIF writes a directory of this LDIF. Each is seen to be another file than the one before.
+func (w *World) SignLDIF(t testing.TB, ldif string) {
+	t.Helper()
 	w.Write(t, "igpec.ldif", []byte(ldif))
+	_ = os.Remove(w.Path("igpec.p7m")) // the first time there is none
 	cmd := exec.Command("openssl", "cms", "-sign", "-nodetach", "-binary", "-md", "sha256", "-in", "igpec.ldif",
 		"-signer", "ca.pem", "-inkey", "ca.key", "-outform", "DER", "-out", "igpec.p7m")
 	cmd.Dir = w.Dir
