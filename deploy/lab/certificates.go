@@ -19,6 +19,12 @@ type Delta struct {
 	Host        string // alfa and beta send mail for Domain to Host:SinkPort
 	SinkPort    int    // free: who wants that mail listens there
 	Cert, Key   string
+
+	NextCert, NextKey string // beside Cert in delta's record, as while a certificate is renewed
+
+	// A secondary environment of delta, with a record, a certificate and a domain of its own.
+	Unit, UnitDomain, UnitPECAddress, UnitMailReceipt string
+	UnitCert, UnitKey                                 string
 }
 
 // keyring is the authority of a lab and what it issued.
@@ -27,6 +33,7 @@ type keyring struct {
 	directorySigner  *pki.Pair
 	alfa, beta       *pki.Pair
 	delta            *pki.Pair
+	next, unit       *pki.Pair
 	revoked, expired *pki.Pair
 	stranger         *pki.Pair
 }
@@ -46,6 +53,8 @@ func newKeyring(alfa, beta *Host, delta *Delta, now time.Time) (*keyring, error)
 		func() (err error) { k.alfa, err = k.ca.Signing(alfa.Provider, alfa.PECAddress); return },
 		func() (err error) { k.beta, err = k.ca.Signing(beta.Provider, beta.PECAddress); return },
 		func() (err error) { k.delta, err = k.ca.Signing(delta.Provider, delta.PECAddress); return },
+		func() (err error) { k.next, err = k.ca.Signing(delta.Provider, delta.PECAddress); return },
+		func() (err error) { k.unit, err = k.ca.Signing(delta.Provider, delta.UnitPECAddress); return },
 		func() (err error) { k.revoked, err = k.ca.Signing(delta.Provider, delta.PECAddress); return },
 		func() (err error) { k.stranger, err = k.ca.Signing(delta.Provider, delta.PECAddress); return },
 		func() (err error) {
@@ -80,6 +89,7 @@ func (l *Lab) writeKeys(k *keyring) error {
 	for name, pair := range map[string]*pki.Pair{
 		"ca": &k.ca.Pair, "directory-ca": &k.directory.Pair, "directory-signer": k.directorySigner,
 		"alfa": k.alfa, "beta": k.beta, "delta": k.delta, "client": client,
+		"delta-next": k.next, "delta-unit": k.unit,
 		"revoked": k.revoked, "expired": k.expired, "stranger": k.stranger,
 	} {
 		if err := writePair(l.pkiPath(name), pair, 0); err != nil {
@@ -152,6 +162,8 @@ func newDelta(address string) (*Delta, error) {
 	d := &Delta{
 		Domain: "delta.example", Provider: "Delta PEC", PECAddress: "posta-certificata@delta.example",
 		MailReceipt: "receipts@delta.example", Host: net.ParseIP(address).String(),
+		Unit: "Uffici, interni", UnitDomain: "uffici.delta.example", UnitPECAddress: "posta-certificata@uffici.delta.example",
+		UnitMailReceipt: "receipts@uffici.delta.example",
 	}
 	return d, ports(address, &d.SinkPort)
 }

@@ -18,31 +18,45 @@ import (
 	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 )
 
-// record is what the directory says of one provider.
+// record is what the directory says of one provider, or of a secondary environment of it.
 type record struct {
-	name, mailReceipt string
-	domains           []string
-	certificates      []*pki.Pair
+	name, unit, mailReceipt string
+	location                string // of a main record
+	domains                 []string
+	certificates            []*pki.Pair
 }
 
 // records are the providers of the lab. Delta's record lists, beside its good
-// certificate, a revoked and an expired one; the stranger's is in no record.
+// certificate, the next one, a revoked and an expired one; the stranger's is in no
+// record. Delta has a secondary environment. [C210] [C221]
 func (l *Lab) records() []record {
-	k := l.keys
+	k, d := l.keys, l.Delta
+	own := func(domain string) string { return "https://www." + domain + "/pec.ldif.p7m" }
 	return []record{
-		{l.Alfa.Provider, l.Alfa.ServiceUser.Address, l.Alfa.domains(), []*pki.Pair{k.alfa}},
-		{l.Beta.Provider, l.Beta.ServiceUser.Address, []string{l.Beta.Domain}, []*pki.Pair{k.beta}},
-		{l.Delta.Provider, l.Delta.MailReceipt, []string{l.Delta.Domain}, []*pki.Pair{k.delta, k.revoked, k.expired}},
+		{l.Alfa.Provider, "", l.Alfa.ServiceUser.Address, own(l.Alfa.Domain), l.Alfa.domains(), []*pki.Pair{k.alfa}},
+		{l.Beta.Provider, "", l.Beta.ServiceUser.Address, own(l.Beta.Domain), []string{l.Beta.Domain}, []*pki.Pair{k.beta}},
+		{d.Provider, "", d.MailReceipt, own(d.Domain), []string{d.Domain}, []*pki.Pair{k.delta, k.next, k.revoked, k.expired}},
+		{d.Provider, d.Unit, d.UnitMailReceipt, "", []string{d.UnitDomain}, []*pki.Pair{k.unit}},
 	}
 }
 
-// ldif writes the directory. [C207] [C208] [C209] [C214] [C215] [C219]
+// ldif writes the directory. [C207] [C208] [C209] [C214] [C215] [C219] [C220] [C221]
 func ldif(url string, records []record) string {
 	var b strings.Builder
 	b.WriteString("dn: o=postacert\nobjectClass: top\nobjectClass: organization\nobjectClass: LDIFLocationURLObject\n")
 	fmt.Fprintf(&b, "o: postacert\nLDIFLocationURL: %s\ndescription: Providers of a ceralacca lab\n", url)
 	for _, r := range records {
-		fmt.Fprintf(&b, "\ndn: providerName=%s,o=postacert\nobjectClass: top\nobjectClass: provider\nproviderName: %s\n", r.name, r.name)
+		dn := "providerName=" + r.name + ",o=postacert"
+		if r.unit != "" {
+			dn = "providerUnit=" + strings.ReplaceAll(r.unit, ",", `\,`) + "," + dn
+		}
+		fmt.Fprintf(&b, "\ndn: %s\nobjectClass: top\nobjectClass: provider\nproviderName: %s\n", dn, r.name)
+		if r.unit != "" {
+			fmt.Fprintf(&b, "providerUnit: %s\n", r.unit)
+		}
+		if r.location != "" {
+			fmt.Fprintf(&b, "LDIFLocationURL: %s\n", r.location)
+		}
 		for _, c := range r.certificates {
 			fmt.Fprintf(&b, "providerCertificateHash: %X\n", sha1.Sum(c.Cert.Raw))
 			fmt.Fprintf(&b, "providerCertificate;binary:: %s\n", folded(base64.StdEncoding.EncodeToString(c.Cert.Raw)))

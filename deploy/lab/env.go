@@ -22,6 +22,9 @@ func (l *Lab) Env() string {
 		{"DELTA_DOMAIN", l.Delta.Domain}, {"DELTA_PEC_ADDRESS", l.Delta.PECAddress},
 		{"DELTA_PROVIDER", l.Delta.Provider}, {"DELTA_MAIL_RECEIPT", l.Delta.MailReceipt},
 		{"DELTA_CERT", l.Delta.Cert}, {"DELTA_KEY", l.Delta.Key}, {"DELTA_HOST", l.Delta.Host},
+		{"DELTA_NEXT_CERT", l.Delta.NextCert}, {"DELTA_NEXT_KEY", l.Delta.NextKey},
+		{"DELTA_UNIT", l.Delta.Unit}, {"DELTA_UNIT_DOMAIN", l.Delta.UnitDomain}, {"DELTA_UNIT_PEC_ADDRESS", l.Delta.UnitPECAddress},
+		{"DELTA_UNIT_MAIL_RECEIPT", l.Delta.UnitMailReceipt}, {"DELTA_UNIT_CERT", l.Delta.UnitCert}, {"DELTA_UNIT_KEY", l.Delta.UnitKey},
 	} {
 		set(p[0], p[1])
 	}

@@ -121,7 +121,8 @@ func (l *Lab) pids() string { return filepath.Join(l.options.Dir, "pid") }
 
 // Gifts are the private keys that the lab gives away, so that anyone can be delta, the authorities or a client.
 func (l *Lab) Gifts() []string {
-	return []string{l.CAKey, l.ClientKey, l.DirectorySignerKey, l.RevokedKey, l.ExpiredKey, l.StrangerKey, l.Delta.Key}
+	return []string{l.CAKey, l.ClientKey, l.DirectorySignerKey, l.RevokedKey, l.ExpiredKey, l.StrangerKey, l.Delta.Key, l.Delta.NextKey,
+		l.Delta.UnitKey}
 }
 
 // prepare makes everything that is on disk.
@@ -207,6 +208,8 @@ func (l *Lab) name() {
 	pair("expired", &l.ExpiredCert, &l.ExpiredKey)
 	pair("stranger", &l.StrangerCert, &l.StrangerKey)
 	pair("delta", &l.Delta.Cert, &l.Delta.Key)
+	pair("delta-next", &l.Delta.NextCert, &l.Delta.NextKey)
+	pair("delta-unit", &l.Delta.UnitCert, &l.Delta.UnitKey)
 	for _, h := range []*Host{l.Alfa, l.Beta} {
 		pair(h.Name, &h.Cert, &h.Key)
 		h.MilterPID = filepath.Join(l.pids(), h.Name+"-"+roleMilter+".pid")

@@ -86,6 +86,7 @@ func (l *Lab) hops() map[string]string {
 		l.Beta.Domain:         hop(l.Beta.Address, l.Beta.MXPort),
 		l.Gamma.Domain:        hop(l.Gamma.Address, l.Gamma.MXPort),
 		l.Delta.Domain:        hop(l.Delta.Host, l.Delta.SinkPort),
+		l.Delta.UnitDomain:    hop(l.Delta.Host, l.Delta.SinkPort),
 		l.Alfa.OrdinaryDomain: hop(l.Alfa.Address, l.Alfa.OrdinaryMXPort),
 	}
 }

@@ -1,0 +1,228 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/pec"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// TestEveryCertificateOfTheDirectoryIsGood: while a certificate is renewed, envelopes under the old and under the new one are
+// both valid; and so is one of a secondary environment, whose receipts and take-charge go where its own record says.
+func TestEveryCertificateOfTheDirectoryIsGood(t *testing.T) {
+	conformance.Covers(t, "C105", "C129", "C209", "C210", "C221")
+	to := env.Users("ALFA")[0].Address
+	for _, name := range []string{"DELTA", "DELTA_NEXT"} {
+		e := someone(t, name).envelope(t, to)
+		deliver(t, "ALFA", e.from, []string{to}, e.raw)
+		settle(t, e.token, map[string][]pec.Kind{to: {pec.KindTransport}, dora(): {pec.KindDelivery}, env["DELTA_MAIL_RECEIPT"]: {pec.KindTakeCharge}})
+	}
+	e := environment(t, env["DELTA_UNIT_DOMAIN"], to)
+	deliver(t, "ALFA", e.from, []string{to}, e.raw)
+	settle(t, e.token, map[string][]pec.Kind{to: {pec.KindTransport}, e.from: {pec.KindDelivery}, env["DELTA_UNIT_MAIL_RECEIPT"]: {pec.KindTakeCharge}})
+	// The environment does not answer for the domain of the main one.
+	e = environment(t, env["DELTA_DOMAIN"], to)
+	deliver(t, "ALFA", e.from, []string{to}, e.raw)
+	found := settle(t, e.token, map[string][]pec.Kind{to: {pec.KindAnomaly}})
+	wantAnomaly(t, "ALFA", found[to][0], e.raw, pec.ProblemRouting)
+}
+
+// environment makes an envelope of delta's secondary environment, from somebody of a domain.
+func environment(t *testing.T, domain, to string) *envelope {
+	t.Helper()
+	key, err := signer.LoadKey(env["DELTA_UNIT_CERT"], env["DELTA_UNIT_KEY"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outsider{pec.Provider{Name: env["DELTA_PROVIDER"], Address: address(t, env["DELTA_UNIT_PEC_ADDRESS"])}, key}
+	e := o.draft(t, to)
+	e.from = "ugo@" + domain
+	e.original = write(t, e.from, []string{to}, nil)
+	e.token, _, _ = strings.Cut(strings.Trim(e.original.ref, "<>"), "@")
+	e.data.Sender, e.data.ReplyTo, e.data.MessageID = address(t, e.from), e.from, e.original.ref
+	e.data.Identifier = pec.Identifier(e.token + e.token + "@" + domain)
+	e.raw = o.seal(t, o.compose(t, e))
+	return e
+}
+
+// publishDirectory signs LDIF as the lab does and puts it where both providers find it. It returns its SHA-256.
+func publishDirectory(t *testing.T, ldif string) string {
+	t.Helper()
+	dir := t.TempDir()
+	plain, p7m := filepath.Join(dir, "igpec.ldif"), filepath.Join(dir, "igpec.ldif.p7m")
+	if err := os.WriteFile(plain, []byte(ldif), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("openssl", "cms", "-sign", "-nodetach", "-binary", "-md", "sha256", "-in", plain, "-signer", env["DIRECTORY_SIGNER_CERT"],
+		"-inkey", env["DIRECTORY_SIGNER_KEY"], "-outform", "DER", "-out", p7m).CombinedOutput()
+	if err != nil {
+		t.Fatalf("openssl: %v: %s", err, out)
+	}
+	file, err := os.ReadFile(p7m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := env["DIRECTORY_P7M"] + ".next" // put there as a whole, as whoever serves it sees it
+	if err := os.WriteFile(next, file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, env["DIRECTORY_P7M"]); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:])
+}
+
+// commandOf runs a command of the program on the configuration of a host.
+func commandOf(t *testing.T, host string, words ...string) (code int, out string) {
+	t.Helper()
+	cmd := exec.Command(env["LAB_BIN"], append(words, "--config", env[host+"_CONFIG"])...)
+	text, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(text)
+}
+
+// TestTheDirectoryIsUpdatedWhileMailRuns: a new provider is certified at once when the agent is told to look, in the milter
+// too; a version that lacks delta waits, with alarm and metric, while delta's mail is still good; after a person has accepted
+// it, it is an anomaly; and the kept versions say for each day what was right.
+func TestTheDirectoryIsUpdatedWhileMailRuns(t *testing.T) {
+	conformance.Covers(t, "C030", "C105", "C213")
+	plain, err := os.ReadFile(strings.TrimSuffix(env["DIRECTORY_P7M"], ".p7m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := string(plain)
+	t.Cleanup(func() { // the other tests have all providers
+		publishDirectory(t, first)
+		for _, host := range []string{"ALFA", "BETA"} {
+			code, out := commandOf(t, host, "directory", "update", "--json")
+			if _, digest, waits := strings.Cut(out, `"waiting":{"sha256":"`); waits {
+				code, out = commandOf(t, host, "directory", "update", "--accept", digest[:64])
+			}
+			if code != 0 {
+				t.Errorf("putting the directory of %s back: %s", host, out)
+			}
+			followed(t, host, dora(), true)
+		}
+	})
+	to := env.Users("ALFA")[0].Address
+	letter := "\ndn: providerName=Epsilon,o=postacert\nobjectClass: top\nobjectClass: provider\nproviderName: Epsilon\n" +
+		"mailReceipt: r@epsilon.example\nmanagedDomains: epsilon.example\n"
+	stranger := attributes(t, env["LAB_STRANGER_CERT"])
+	publishDirectory(t, first+letter+stranger)
+	if code, out := commandOf(t, "ALFA", "directory", "update"); code != 0 || !strings.Contains(out, `"Epsilon" is new`) {
+		t.Fatalf("update: %d\n%s", code, out)
+	}
+	followed(t, "ALFA", "x@epsilon.example", true)
+
+	from := strings.Index(first, "\ndn: providerName="+env["DELTA_PROVIDER"])
+	digest := publishDirectory(t, first[:from]+letter+stranger)
+	code, out := commandOf(t, "ALFA", "directory", "update")
+	if code != 1 || !strings.Contains(out, "--accept "+digest) || !strings.Contains(out, `"Delta PEC" is gone`) {
+		t.Fatalf("update with a loss: %d\n%s", code, out)
+	}
+	comes(t, "the metric that one waits", func() bool { return gauge(t, "ALFA", "ceralacca_directory_waiting") == 1 })
+	if gauge(t, "ALFA", `ceralacca_alarms_total{alarm="directory"}`) < 1 {
+		t.Error("a version waits, and there is no alarm")
+	}
+	e := someone(t, "DELTA").envelope(t, to)
+	deliver(t, "ALFA", e.from, []string{to}, e.raw)
+	settle(t, e.token, map[string][]pec.Kind{to: {pec.KindTransport}, dora(): {pec.KindDelivery}, env["DELTA_MAIL_RECEIPT"]: {pec.KindTakeCharge}})
+
+	if code, out := commandOf(t, "ALFA", "directory", "update", "--accept", digest); code != 0 {
+		t.Fatalf("update --accept: %d\n%s", code, out)
+	}
+	followed(t, "ALFA", dora(), false)
+	e = someone(t, "DELTA").envelope(t, to)
+	deliver(t, "ALFA", e.from, []string{to}, e.raw)
+	found := settle(t, e.token, map[string][]pec.Kind{to: {pec.KindAnomaly}})
+	wantAnomaly(t, "ALFA", found[to][0], e.raw, pec.ProblemUnknownSigner)
+	if code, out := commandOf(t, "ALFA", "directory", "history"); code != 0 || strings.Count(out, "\n") < 4 || !strings.Contains(out, digest) {
+		t.Errorf("history: %d\n%s", code, out)
+	}
+}
+
+// attributes are those of a certificate in LDIF, made by others than we test.
+func attributes(t *testing.T, file string) string {
+	t.Helper()
+	der, err := exec.Command("sh", "-c", `printf 'providerCertificateHash: '; openssl x509 -in "$0" -outform DER | sha1sum | cut -d' ' -f1;
+printf 'providerCertificate;binary:: '; openssl x509 -in "$0" -outform DER | base64 -w0; echo`, file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(der)
+}
+
+// followed waits until the milter of a host takes mail to an address for certified, or not: as the acceptance receipts say.
+func followed(t *testing.T, host, to string, certified bool) {
+	t.Helper()
+	comes(t, "the milter of "+host+" to follow its agent", func() bool {
+		user := env.Users(host)[0]
+		l := write(t, user.Address, []string{to}, nil)
+		submit(t, host, user, l)
+		var receipt *client.Message
+		comes(t, "the acceptance", func() bool {
+			found, err := env.About(l.ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range found[user.Address] {
+				if m.Kind() == pec.KindAcceptance {
+					receipt = m
+				}
+			}
+			return receipt != nil
+		})
+		_, data := sealed(t, receipt)
+		return (data.Recipients[0].Type == pec.Certified) == certified
+	})
+}
+
+// comes waits for something.
+func comes(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waiting for %s", what)
+		}
+	}
+}
+
+// gauge is a number of the agent of a host, 0 when it is not there.
+func gauge(t *testing.T, host, name string) float64 {
+	t.Helper()
+	response, err := http.Get("http://" + net.JoinHostPort(env[host+"_HOST"], env[host+"_METRICS_PORT"]) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+" "); found {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}
