@@ -67,6 +67,8 @@ func (l *Loader) openKept(v Version) (*Snapshot, error) {
 
 // follow takes the version that the other process took since: what its operator accepted there is accepted here.
 func (l *Loader) follow(ctx context.Context) {
+	l.loading.Lock()
+	defer l.loading.Unlock()
 	all, err := l.kept(ctx)
 	if err != nil || len(all) == 0 {
 		return
@@ -75,8 +77,6 @@ func (l *Loader) follow(ctx context.Context) {
 	if last.Digest == state.Digest || !last.Instant.After(state.Accepted) {
 		return
 	}
-	l.loading.Lock()
-	defer l.loading.Unlock()
 	s, err := l.openKept(last)
 	if err != nil {
 		l.alarm(ctx, last.Path, "a kept version of the directory is not what it was", "error", err)
