@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha1"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/signer"
 )
@@ -80,14 +82,22 @@ func largeDomain(i, providers int) string {
 	return fmt.Sprintf("comune-%d.provincia-%d.pec.example", i/providers, i%providers)
 }
 
-// writeDirectory writes the directory and signs it with alfa's key. Each provider has a certificate that is like alfa's but for
+// writeDirectory writes the directory and signs it with a key. Each provider has a certificate that is like that of the key but for
 // its last byte: two records may not share one.
 func (b *bench) writeDirectory(providers int) (string, error) {
-	key, err := signer.LoadKey(b.lab.Alfa.Cert, b.lab.Alfa.Key)
+	ca, err := pki.NewAuthority("bench CA", time.Now())
 	if err != nil {
 		return "", err
 	}
-	certificate := slices.Clone(key.Certificates()[0].Raw)
+	alfa, err := ca.Signing("Alfa", "posta-certificata@alfa.example")
+	if err != nil {
+		return "", err
+	}
+	key, err := signer.NewKey(alfa.Key, []*x509.Certificate{alfa.Cert})
+	if err != nil {
+		return "", err
+	}
+	certificate := slices.Clone(alfa.Cert.Raw)
 	var text strings.Builder
 	text.WriteString("dn: o=postacert\nobjectClass: top\no: postacert\n")
 	for p := range providers {
