@@ -18,12 +18,12 @@ var oidIssuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 
 // crl is a revocation list whose signature was checked. It is immutable but for alarmed.
 type crl struct {
-	file    string
+	file    string // or where it was fetched
 	list    *x509.RevocationList
 	issuer  *x509.Certificate // one of those that the list may be of; others have the same name and key
 	scope   distributionPoint
-	revoked map[string]x509.RevocationListEntry // by serial number
-	alarmed atomic.Bool                         // its end was told
+	revoked serials
+	alarmed atomic.Bool // its end was told
 }
 
 // distributionPoint is the extension that says of which certificates a list speaks (RFC 5280 section 5.2.5).
@@ -75,8 +75,14 @@ func crlBlocks(content []byte) ([][]byte, error) {
 	return blocks, nil
 }
 
+// parseCRL reads a list and checks its signature. What it revokes is kept apart, in little space: the list of an authority of
+// the world at large may have a million entries.
 func parseCRL(der []byte, authorities []*x509.Certificate) (*crl, error) {
-	list, err := x509.ParseRevocationList(der)
+	head, revoked, err := splitCRL(der)
+	if err != nil {
+		return nil, err
+	}
+	list, err := x509.ParseRevocationList(head)
 	if err != nil {
 		return nil, err
 	}
@@ -86,18 +92,19 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*crl, error) {
 	if a := list.SignatureAlgorithm; a == x509.SHA1WithRSA || a == x509.ECDSAWithSHA1 || a == x509.MD5WithRSA {
 		return nil, fmt.Errorf("the revocation list is signed with %v", a)
 	}
-	c := &crl{list: list, revoked: make(map[string]x509.RevocationListEntry, len(list.RevokedCertificateEntries))}
+	c := &crl{list: list}
+	if list.RawTBSRevocationList, err = signedPart(der); err != nil {
+		return nil, err
+	}
 	if err := c.findIssuer(authorities); err != nil {
 		return nil, err
 	}
+	list.Raw, list.RawTBSRevocationList = nil, nil // the bytes are the caller's
 	if err := c.readScope(); err != nil {
 		return nil, err
 	}
-	for _, entry := range list.RevokedCertificateEntries {
-		c.revoked[entry.SerialNumber.String()] = entry
-	}
-	list.RevokedCertificateEntries = nil // kept once
-	return c, nil
+	c.revoked, err = readSerials(revoked)
+	return c, err
 }
 
 // findIssuer: authorities re-issue their certificates with the same key, so that any copy will do.
@@ -154,8 +161,8 @@ const tagURI = 6
 
 // revokedAt reports whether a certificate was revoked at an instant or before. One that is on hold is.
 func (c *crl) revokedAt(cert *x509.Certificate, at time.Time) bool {
-	entry, found := c.revoked[cert.SerialNumber.String()]
-	return found && !entry.RevocationTime.After(at)
+	since, found := c.revoked.find(cert.SerialNumber)
+	return found && !since.After(at)
 }
 
 // newest returns the list that speaks of a certificate and was made last, nil when there is none.

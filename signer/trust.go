@@ -5,40 +5,64 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// crlGrace is how long a revocation list that was not renewed is still believed, with an alarm.
+// crlGrace is how long a revocation list that was not renewed is still believed, with an alarm, unless [TrustFiles] say
+// otherwise.
 const crlGrace = 24 * time.Hour
 
-// TrustFiles names what a [Trust] is made of.
+// TrustFiles says what a [Trust] is made of.
 type TrustFiles struct {
 	// CA is a PEM file: the self-signed authorities in it are trusted, the others are for building chains.
 	CA string
-	// CRLs are files, PEM or DER, each with one revocation list or several, by authorities in CA.
+	// CRLs are files, PEM or DER, each with one revocation list or several, by authorities in CA. They may be left out only
+	// when lists are Offered.
 	CRLs []string
+	// Offered says that somebody fetches lists and hands them over with [Trust.Offer].
+	Offered bool
+	// Grace is how long a list that was not renewed is still believed; zero is a day.
+	Grace time.Duration
+	// Online asks for the state of the certificates that sign, beside the lists; nil asks nobody.
+	Online Online
+	// Unknown is told of each certificate whose state nobody says, and returns the error of [Trust.Check], nil to let it
+	// pass; without it the error stands. It MUST be safe for concurrent use.
+	Unknown func(error) error
+}
+
+// Online asks whoever issued a certificate whether it holds, as of now (OCSP). It is safe for concurrent use.
+type Online interface {
+	// Ask returns what is known, and whether anything is. It MUST NOT take longer than mail may wait.
+	Ask(cert, issuer *x509.Certificate) (OCSPAnswer, bool)
 }
 
 // Trust judges certificates: chain, dates and revocation. It is safe for concurrent use.
 type Trust struct {
 	files   TrustFiles
 	log     *slog.Logger
+	writing sync.Mutex
 	current atomic.Pointer[anchors]
 }
 
-// anchors is what was read from the files at one time; it is immutable.
+// anchors is what is believed at one time: what was read from the files, and the lists that were offered. It is immutable.
 type anchors struct {
 	*Authorities
-	lists  []*crl
-	stamps []fileStamp
+	lists   []*crl // of files, then of offers
+	offered map[listID]*crl
+	stamps  []fileStamp
 }
 
 // NewTrust reads the files, all of which MUST exist and be good: without revocation lists nobody is judged. Alarms go
 // to log. [C110] [C111]
 func NewTrust(files TrustFiles, log *slog.Logger) (*Trust, error) {
+	if files.Grace == 0 {
+		files.Grace = crlGrace
+	}
 	t := &Trust{files: files, log: log}
 	if err := t.Reload(); err != nil {
 		return nil, err
@@ -47,12 +71,18 @@ func NewTrust(files TrustFiles, log *slog.Logger) (*Trust, error) {
 }
 
 // Reload reads the files again. When one is wrong it says so and keeps what it had. The caller decides when: on
-// SIGHUP, for example. [C113]
+// SIGHUP, for example. Lists that were offered stay. [C113]
 func (t *Trust) Reload() error {
 	a, err := t.files.read()
 	if err != nil {
 		return err
 	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	if old := t.current.Load(); old != nil {
+		a.offered = old.offered
+	}
+	a.lists = append(a.lists, slices.Collect(maps.Values(a.offered))...)
 	t.current.Store(a)
 	return nil
 }
@@ -97,7 +127,7 @@ func (f TrustFiles) read() (*anchors, error) {
 		return nil, err
 	}
 	a := &anchors{Authorities: authorities, stamps: stamps}
-	if len(f.CRLs) == 0 {
+	if len(f.CRLs) == 0 && !f.Offered {
 		return nil, fmt.Errorf("%w: none is configured", ErrNoCRL)
 	}
 	for _, path := range f.CRLs {
@@ -112,10 +142,11 @@ func (f TrustFiles) read() (*anchors, error) {
 
 // CRLState is what is known of one revocation list, for metrics and alarms.
 type CRLState struct {
-	File       string
+	File       string // or the URL
 	Issuer     string
 	ThisUpdate time.Time
 	NextUpdate time.Time
+	Revoked    int  // how many certificates are on it
 	Expired    bool // its successor was due before the instant that was asked for
 }
 
@@ -124,15 +155,15 @@ func (t *Trust) State(at time.Time) []CRLState {
 	var states []CRLState
 	for _, c := range t.current.Load().lists {
 		states = append(states, CRLState{File: c.file, Issuer: c.list.Issuer.String(), ThisUpdate: c.list.ThisUpdate,
-			NextUpdate: c.list.NextUpdate, Expired: at.After(c.list.NextUpdate)})
+			NextUpdate: c.list.NextUpdate, Revoked: len(c.revoked), Expired: at.After(c.list.NextUpdate)})
 	}
 	return states
 }
 
 // Check judges a certificate as of an instant, with the certificates that came along. The chain leads to a trusted
 // authority, allows e-mail protection and has no signature over SHA-1; the certificate is within its dates; a
-// revocation list speaks of it, and neither it nor an authority below the root, where a list speaks of that, had been
-// revoked by then. Errors are [ErrExpired], [ErrChain], [ErrRevoked] and [ErrNoCRL]. [C110] [C111] [C112]
+// revocation list, or its issuer's answer, speaks of it, and neither it nor an authority below the root, where a list speaks
+// of that, had been revoked by then. Errors are [ErrExpired], [ErrChain], [ErrRevoked] and [ErrNoCRL]. [C110] [C111] [C112]
 func (t *Trust) Check(cert *x509.Certificate, extra []*x509.Certificate, at time.Time) error {
 	a := t.current.Load()
 	chains, err := a.chains(cert, extra, at)
@@ -144,15 +175,21 @@ func (t *Trust) Check(cert *x509.Certificate, extra []*x509.Certificate, at time
 			return nil
 		}
 	}
+	if errors.Is(err, ErrNoCRL) && t.files.Unknown != nil {
+		return t.files.Unknown(err)
+	}
 	return err
 }
 
 // checkChain asks for the state of every certificate but the root.
 func (t *Trust) checkChain(a *anchors, chain []*x509.Certificate, at time.Time) error {
 	for i, cert := range chain[:len(chain)-1] {
-		err := t.checkRevocation(a, cert, chain[i+1], at)
+		err := t.checkLists(a, cert, chain[i+1], at)
 		if i > 0 && errors.Is(err, ErrNoCRL) && newest(a.lists, cert, chain[i+1]) == nil {
 			continue // an authority nobody publishes a list of
+		}
+		if i == 0 {
+			err = t.ask(cert, chain[1], at, err)
 		}
 		if err != nil {
 			return err
@@ -161,7 +198,23 @@ func (t *Trust) checkChain(a *anchors, chain []*x509.Certificate, at time.Time) 
 	return nil
 }
 
-func (t *Trust) checkRevocation(a *anchors, cert, issuer *x509.Certificate, at time.Time) error {
+// ask completes what the lists say of a certificate that signs: revoked is what either of the two says is revoked; an
+// answer stands in where there is no list.
+func (t *Trust) ask(cert, issuer *x509.Certificate, at time.Time, listed error) error {
+	if t.files.Online == nil || listed != nil && !errors.Is(listed, ErrNoCRL) {
+		return listed
+	}
+	answer, known := t.files.Online.Ask(cert, issuer)
+	switch {
+	case !known:
+		return listed
+	case answer.Revoked && !answer.Since.After(at):
+		return fmt.Errorf("%w: serial number %v of %s, by OCSP", ErrRevoked, cert.SerialNumber, issuer.Subject)
+	}
+	return nil
+}
+
+func (t *Trust) checkLists(a *anchors, cert, issuer *x509.Certificate, at time.Time) error {
 	list := newest(a.lists, cert, issuer)
 	if list == nil {
 		return fmt.Errorf("%w of %s", ErrNoCRL, issuer.Subject)
@@ -174,12 +227,12 @@ func (t *Trust) checkRevocation(a *anchors, cert, issuer *x509.Certificate, at t
 	if !at.After(due) {
 		return nil
 	}
-	if at.After(due.Add(crlGrace)) {
+	if at.After(due.Add(t.files.Grace)) {
 		return fmt.Errorf("%w of %s: %s ended %s", ErrNoCRL, issuer.Subject, list.file, due.UTC().Format(time.RFC3339))
 	}
 	if !list.alarmed.Swap(true) {
-		t.log.Error("revocation list has ended; it is believed for another day at most",
-			"file", list.file, "issuer", issuer.Subject.String(), "ended", due, "until", due.Add(crlGrace))
+		t.log.Error("revocation list has ended; it is believed for some time more",
+			"file", list.file, "issuer", issuer.Subject.String(), "ended", due, "until", due.Add(t.files.Grace))
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 // Nobody else is asked: not the directory behind a URL, not Dovecot.
 func CheckContents(ctx context.Context, c *config.Config, d Deps) config.Faults {
 	l := &contents{config: c, parts: &parts{config: c}}
-	l.signing(d)
+	l.signing(ctx, d)
 	l.transport()
 	l.rest(ctx, d)
 	l.faults.Sort()
@@ -44,7 +44,7 @@ func (l *contents) good(section, key string, err error, write string) bool {
 }
 
 // signing: what signs, and what says that it may. [C003]
-func (l *contents) signing(d Deps) {
+func (l *contents) signing(ctx context.Context, d Deps) {
 	c, p := l.config.Key, l.parts
 	const certificate = "the paths of our certificate and of its key, both in PEM"
 	var own *x509.Certificate
@@ -58,10 +58,22 @@ func (l *contents) signing(d Deps) {
 	if !l.good("key", "ca", err, "the path of the certificates of the authorities, in PEM") {
 		return
 	}
-	p.trust, err = signer.NewTrust(signer.TrustFiles{CA: c.CA, CRLs: c.CRL}, d.Log)
-	if l.good("key", "crl", err, "the paths of revocation lists of the authorities in key.ca") && usable {
-		l.good("key", "cert", p.trust.Check(own, nil, d.Clock.Now()), "the path of a certificate that the authorities in key.ca vouch for")
+	_, err = certificatePool(l.config.Revocation.HTTPSCA)
+	if !l.good("revocation", "https_ca", err, "the path of certificates of authorities, in PEM") {
+		return
 	}
+	err = p.newTrust(d, nil)
+	if !l.good("key", "crl", err, "the paths of revocation lists of the authorities in key.ca") || !usable {
+		return
+	}
+	if p.lists, err = p.newFetcher(d, nil); err == nil { // what could be wrong with it was looked at
+		p.lists.Load(ctx)
+	}
+	err = p.trust.Check(own, nil, d.Clock.Now())
+	if errors.Is(err, signer.ErrNoCRL) && l.config.Revocation.Fetches() {
+		err = nil // the daemon fetches one, and nobody is asked here
+	}
+	l.good("key", "cert", err, "the path of a certificate that the authorities in key.ca vouch for")
 }
 
 // ownCertificate is the certificate that signs, and sets the key when it may be read.

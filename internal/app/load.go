@@ -16,6 +16,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/internal/mailbox"
+	"github.com/ceralacca/ceralacca/internal/revocation"
 	"github.com/ceralacca/ceralacca/internal/secret"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
@@ -33,6 +34,7 @@ type parts struct {
 	key       signer.Key
 	hmac      transaction.Key
 	trust     *signer.Trust
+	lists     *revocation.Fetcher
 	directory *directory.Loader
 	mailboxes *mailbox.Mailboxes
 	described map[string]plugins.Description // by [plugins.NAME]
@@ -97,7 +99,7 @@ func (l loader) rest(ctx context.Context, p *parts, running *parts) (err error) 
 	if p.key, err = l.key(ctx, p); err != nil {
 		return err
 	}
-	if err := p.loadTrust(l.deps); err != nil {
+	if err := p.loadTrust(ctx, l, running); err != nil {
 		return err
 	}
 	if conf.Submission.SenderMap != "" {
@@ -206,18 +208,6 @@ func certificatePool(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// loadTrust loads what is trusted, and checks that it vouches for our certificate today. [C003]
-func (p *parts) loadTrust(d Deps) (err error) {
-	if p.hmac, err = transaction.LoadKey(p.config.HMAC.Key); err != nil {
-		return err
-	}
-	p.trust, err = signer.NewTrust(signer.TrustFiles{CA: p.config.Key.CA, CRLs: p.config.Key.CRL}, d.Log)
-	if err != nil {
-		return err
-	}
-	return p.trust.Check(p.key.Certificates()[0], nil, d.Clock.Now())
-}
-
 func (p *parts) provider() pec.Provider {
 	return pec.Provider{Name: p.config.Provider.Name, Address: p.config.Provider.Address}
 }
@@ -253,6 +243,7 @@ func (p *parts) verifier() *signer.Verifier {
 // watch keeps directory and trust fresh until ctx ends. What goes wrong is logged; what was good stays.
 func (p *parts) watch(ctx context.Context, d Deps) {
 	go func() { _ = p.directory.Run(ctx) }() // ends with ctx, and logs what goes wrong
+	go func() { _ = p.lists.Run(ctx) }()     // likewise
 	for d.Clock.Sleep(ctx, trustEvery) == nil {
 		changed, err := p.trust.Refresh()
 		if err != nil {

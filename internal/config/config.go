@@ -26,6 +26,7 @@ type Config struct {
 	Antivirus  Antivirus
 	Time       Time
 	Network    Network
+	Revocation Revocation
 	Plugins    []Plugin // in the order of their names
 
 	Publish      Publish
@@ -44,11 +45,13 @@ type Provider struct {
 }
 
 // Key is the section [key]. Either Cert and Key are paths, or Plugin names a plug-in of the kind key; CA and CRL are paths.
+// NextCert and NextKey are paths or empty.
 type Key struct {
-	Cert, Key string
-	Plugin    string
-	CA        string
-	CRL       []string // at least one
+	Cert, Key         string
+	NextCert, NextKey string
+	Plugin            string
+	CA                string
+	CRL               []string // at least one, unless lists are fetched
 }
 
 // Directory is the section [directory]. Exactly one of File and URL is not empty; ClientCert and ClientKey belong to
@@ -142,6 +145,32 @@ type Time struct {
 	MaxError, MaxStep time.Duration
 }
 
+// Whether the distribution points of certificates are followed, OCSP responders are asked, and what becomes of mail whose
+// signer nobody knows to be revoked or not.
+const (
+	PointsFollow      = "follow"
+	PointsIgnore      = "ignore"
+	OCSPOn            = "on"
+	OCSPOff           = "off"
+	UnavailableDefer  = "defer"  // 451
+	UnavailableAccept = "accept" // it passes
+)
+
+// Revocation is the section [revocation]. HTTPSCA is a path or empty.
+type Revocation struct {
+	DistributionPoints string // PointsFollow or PointsIgnore
+	URLs               []string
+	HTTPSCA            string
+	Cache              string // a folder
+	Every, Grace       time.Duration
+	OCSP               string // OCSPOn or OCSPOff
+	OCSPDeadline       time.Duration
+	Unavailable        string // UnavailableDefer or UnavailableAccept
+}
+
+// Fetches says whether lists are fetched, so that none need be in files.
+func (r *Revocation) Fetches() bool { return r.DistributionPoints == PointsFollow || len(r.URLs) > 0 }
+
 // Endpoint is where a service listens: Network is "unix" or "tcp", Address as package net wants it.
 type Endpoint struct {
 	Network, Address string
@@ -156,12 +185,16 @@ func (e Endpoint) String() string {
 }
 
 // Warnings are what is not wrong but should be known: a daemon logs them when it starts, check-config prints them.
-func (c *Config) Warnings() []Fault {
-	var warnings []Fault
+func (c *Config) Warnings() (warnings []Fault) {
+	// A provider must scan; who only tries ceralacca need not. [C060] [C232]
 	if c.Antivirus.Mode == AntivirusNone {
-		// A provider must scan; who only tries ceralacca need not. [C060] [C232]
 		warnings = append(warnings, c.doc.fault("antivirus", "mode", `antivirus.mode is "none": no message is checked for viruses, as the rules demand`,
 			`mode = "plugins", and [plugins.NAME] for an antivirus`))
+	}
+	// [C111]
+	if c.Revocation.Unavailable == UnavailableAccept {
+		warnings = append(warnings, c.doc.fault("revocation", "unavailable",
+			`revocation.unavailable is "accept": while no list can be had, mail signed with a revoked certificate passes as good`, `unavailable = "defer"`))
 	}
 	return append(warnings, c.timeWarnings()...)
 }

@@ -75,6 +75,8 @@ func TestParse(t *testing.T) {
 		},
 		HMAC: HMAC{Key: "/c/hmac"}, Antivirus: Antivirus{Mode: AntivirusNone},
 		Time: Time{Unsynchronised: UnsynchronisedDefer, MaxError: time.Second, MaxStep: 500 * time.Millisecond},
+		Revocation: Revocation{DistributionPoints: PointsFollow, Cache: "/var/cache/ceralacca", Every: 10 * time.Minute,
+			Grace: 24 * time.Hour, OCSP: OCSPOff, OCSPDeadline: 3 * time.Second, Unavailable: UnavailableDefer},
 	}
 	if diff := cmp.Diff(want, parse(t, good(t)), configs); diff != "" {
 		t.Errorf("Parse (-want +got):\n%s", diff)

@@ -51,6 +51,8 @@ func sections(c *Config) []section {
 					"start with another, let the queues of both Postfix instances become empty."},
 		}},
 		{publishSection, publishDoc, publishKeys(&c.Publish)},
+		{"revocation", "How we hear that a certificate was revoked, beside the files of `key.crl`. The section may be left out.",
+			revocationKeys(&c.Revocation)},
 		{"antivirus", "Who looks for viruses.", []key{
 			{name: "mode", value: choice(&c.Antivirus.Mode, AntivirusPlugins, AntivirusNone), sample: `"plugins"`,
 				doc: "Must be written. `plugins`: every antivirus among the sections [plugins.NAME], of which there must be one, sees every " +
@@ -90,8 +92,39 @@ func keyKeys(k *Key) []key {
 				"does not answer, nothing is certified (451)."},
 		{name: "ca", value: path(&k.CA), sample: `"/etc/ceralacca/ca.pem"`, file: FilePublic,
 			doc: "The authorities that certify providers."},
-		{name: "crl", value: paths(&k.CRL), sample: `["/etc/ceralacca/crl.pem"]`, file: FilePublic,
-			doc: "Their revocation lists, PEM or DER. Something else keeps them fresh; SIGHUP reads them again."},
+		{name: "crl", value: paths(&k.CRL), sample: `["/etc/ceralacca/crl.pem"]`, file: FilePublic, optional: true, sampled: true,
+			doc: "Their revocation lists, PEM or DER, beside those that are fetched, see `[revocation]`: must be written when none is. " +
+				"Something else keeps these files fresh; they are read again when they change, and at SIGHUP."},
+		{name: "next_cert", value: path(&k.NextCert), sample: `"/etc/ceralacca/next-cert.pem"`, file: FilePublic, optional: true,
+			doc: "The certificate that will sign next, as `cert`: published in our record of the directory before it is used. " +
+				"`ceralacca cert rotate` exchanges it, and `next_key`, for `cert` and `key`."},
+		{name: "next_key", value: secretPath(&k.NextKey), sample: `"/etc/ceralacca/next-key.pem"`, file: FileSecret, optional: true,
+			doc: "Its private key; with `plugin` there is none here."},
+	}
+}
+
+func revocationKeys(r *Revocation) []key {
+	return []key{
+		{name: "distribution_points", value: choice(&r.DistributionPoints, PointsFollow, PointsIgnore), sample: `"follow"`, preset: `"follow"`,
+			doc: "Whether lists are fetched from where the certificates of the directory, and our own, say: http and https only."},
+		{name: "urls", value: webURLs(&r.URLs), sample: `["http://ca.example/ca.crl"]`, optional: true,
+			doc: "Where to fetch lists beside that."},
+		{name: "https_ca", value: path(&r.HTTPSCA), sample: `"/etc/ceralacca/crl-ca.pem"`, file: FilePublic, optional: true,
+			doc: "The authorities of https servers of lists and answers. Without it those that the system trusts."},
+		{name: "cache", value: path(&r.Cache), sample: `"/var/cache/ceralacca"`, preset: `"/var/cache/ceralacca"`,
+			doc: "The folder where fetched lists are kept, so that a restart needs no server: the same for both daemons. It is made when it is needed."},
+		{name: "every", value: duration(&r.Every, minCheck, maxCheck), sample: `"10m"`, preset: `"10m"`,
+			doc: "How often a list is looked for, and an answer by OCSP is asked for again: so long a revocation may go unnoticed after it is published. From `1s` to `24h`."},
+		{name: "grace", value: duration(&r.Grace, minCheck, maxGrace), sample: `"24h"`, preset: `"24h"`,
+			doc: "How long a list is believed, with an alarm, after its successor was due. From `1s` to `72h`."},
+		{name: "ocsp", value: choice(&r.OCSP, OCSPOn, OCSPOff), sample: `"off"`, preset: `"off"`,
+			doc: "Whether the issuers of certificates that sign incoming mail are asked as well. Revoked is what list or answer says is revoked; an answer " +
+				"stands in where there is no list; without an answer the lists decide."},
+		{name: "ocsp_deadline", value: duration(&r.OCSPDeadline, minAnswer, maxAnswer), sample: `"3s"`, preset: `"3s"`,
+			doc: "How long mail waits for an answer at most. From `100ms` to `30s`."},
+		{name: "unavailable", value: choice(&r.Unavailable, UnavailableDefer, UnavailableAccept), sample: `"defer"`, preset: `"defer"`,
+			doc: "What becomes of mail while nobody says whether its signer is revoked, `grace` included: `defer` answers 451, `accept` lets it pass as if " +
+				"nobody were, and warns at every start. Either is an alarm."},
 	}
 }
 

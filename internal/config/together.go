@@ -52,10 +52,32 @@ func (r *reader) checkKey(c *Config) {
 			r.add("key", k.name, "key."+k.name+" is missing", k.example())
 		}
 	}
+	r.checkNext(values, plugin)
+	if values["crl"] == nil && r.all("revocation.distribution_points") && !c.Revocation.Fetches() {
+		r.add("key", "crl", "key.crl is missing, and no revocation list is fetched",
+			`crl = ["/etc/ceralacca/crl.pem"], or distribution_points = "follow" in [revocation]`)
+	}
 	known := func(p Plugin) bool { return p.Name == c.Key.Plugin }
 	if plugin && r.all("key.plugin") && !slices.ContainsFunc(c.Plugins, known) {
 		r.add("key", "plugin", fmt.Sprintf("key.plugin is %q, and there is no [plugins.%[1]s]", c.Key.Plugin),
 			"the name of a plug-in of the kind key")
+	}
+}
+
+// checkNext: the certificate that will sign next has its key in a file, unless a plug-in has it.
+func (r *reader) checkNext(values map[string]any, plugin bool) {
+	switch cert, key := values["next_cert"] != nil, values["next_key"] != nil; {
+	case plugin && key:
+		r.add("key", "next_key", "key.next_key and key.plugin are both written: the plug-in has the key", "no next_key")
+	case key && !cert:
+		r.add("key", "next_key", "key.next_key is written without key.next_cert", `next_cert = "/etc/ceralacca/next-cert.pem"`)
+	case cert && !key && !plugin:
+		r.add("key", "next_cert", "key.next_cert is written without key.next_key", `next_key = "/etc/ceralacca/next-key.pem"`)
+	}
+	for _, pair := range [][2]string{{"cert", "next_cert"}, {"key", "next_key"}} {
+		if next := values[pair[1]]; next != nil && next == values[pair[0]] {
+			r.add("key", pair[1], fmt.Sprintf("key.%s is the file of key.%s", pair[1], pair[0]), "a file of its own")
+		}
 	}
 }
 

@@ -37,6 +37,10 @@ const (
 	maxMaxError = 15 * time.Second // from 16 on the kernel says by itself that nobody synchronises it
 	minMaxStep  = 10 * time.Millisecond
 	maxMaxStep  = time.Hour
+	maxGrace    = 72 * time.Hour
+
+	minAnswer = 100 * time.Millisecond // an answer of a server
+	maxAnswer = 30 * time.Second       // Postfix waits for a milter longer than this
 )
 
 // ofString makes a value of a parser of strings.
@@ -303,6 +307,20 @@ func percent(field *int) value {
 		*field = int(n)
 		return ""
 	}}
+}
+
+// webURLs are addresses of what is signed itself, so that http is good enough.
+func webURLs(field *[]string) value {
+	return ofStrings("HTTP or HTTPS URLs", field, func(s string) (clean, wrong string) {
+		u, err := url.Parse(s)
+		if err == nil && u.User != nil {
+			return "", "has a user or a password in it"
+		}
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
+			return "", fmt.Sprintf("has %q, not an http:// or https:// URL", s)
+		}
+		return s, ""
+	})
 }
 
 func duration(field *time.Duration, least, most time.Duration) value {

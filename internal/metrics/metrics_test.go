@@ -57,14 +57,15 @@ func TestNumbers(t *testing.T) {
 func TestEveryNameIsKnown(t *testing.T) {
 	m := metrics.New()
 	for _, c := range []metrics.Counter{metrics.Transactions, metrics.Refusals, metrics.Problems, metrics.Scans, metrics.Effects, metrics.Replies,
-		metrics.HandOvers, metrics.Repeats, metrics.Commits, metrics.Updates, metrics.Alarms, metrics.Panics, metrics.Errors} {
+		metrics.HandOvers, metrics.Repeats, metrics.Commits, metrics.Updates, metrics.Alarms, metrics.Panics, metrics.Errors,
+		metrics.RevocationFetches, metrics.RevocationUnknown, metrics.OCSPAnswers} {
 		m.Count(c, "x")
 		if text := scrape(t, m); !strings.Contains(text, string(c)+"{") {
 			t.Errorf("the counter %s is not scraped", c)
 		}
 	}
 	for _, g := range []metrics.Gauge{metrics.DirectoryTime, metrics.DirectoryChecked, metrics.DirectoryWaiting,
-		metrics.DirectoryProblems, metrics.CRLExpires, metrics.CertificateExpires,
+		metrics.DirectoryProblems, metrics.CRLExpires, metrics.RevocationChecked, metrics.CertificateExpires,
 		metrics.InHand, metrics.Due, metrics.Unfinished} {
 		m.Set(g, 7)
 		if text := scrape(t, m); !strings.Contains(text, string(g)+" 7") {

@@ -42,6 +42,12 @@ const (
 	Errors Counter = "ceralacca_errors_total"
 	// ClockSteps are the times that somebody set the host's clock: label direction, "forward" or "backward".
 	ClockSteps Counter = "ceralacca_clock_steps_total"
+	// RevocationFetches of lists: label outcome, "taken", "unchanged", "refused" or "failed".
+	RevocationFetches Counter = "ceralacca_revocation_fetches_total"
+	// RevocationUnknown is how often nobody said whether a certificate is revoked: label outcome, "deferred" or "accepted".
+	RevocationUnknown Counter = "ceralacca_revocation_unknown_total"
+	// OCSPAnswers of responders: label outcome, "good", "revoked", "failed" or "late".
+	OCSPAnswers Counter = "ceralacca_ocsp_answers_total"
 )
 
 // Gauge names a number that goes up and down. It has no label.
@@ -59,6 +65,9 @@ const (
 	DirectoryProblems Gauge = "ceralacca_directory_problems"
 	// CRLExpires is when the first list of revoked certificates ends, in seconds since 1970.
 	CRLExpires Gauge = "ceralacca_crl_expires_timestamp_seconds"
+	// RevocationChecked is when the place of a revocation list was last reached that was not reached for the longest time, in
+	// seconds since 1970.
+	RevocationChecked Gauge = "ceralacca_revocation_checked_timestamp_seconds"
 	// CertificateExpires is when the certificate that signs ends, in seconds since 1970.
 	CertificateExpires Gauge = "ceralacca_certificate_expires_timestamp_seconds"
 	// InHand is how many transactions are under way.
@@ -115,6 +124,9 @@ func counters() []spec {
 		{string(Panics), "Panics that were caught.", "door"},
 		{string(Errors), "Errors that were answered as temporary.", "op"},
 		{string(ClockSteps), "Times that the clock of the host was set.", "direction"},
+		{string(RevocationFetches), "Attempts to fetch a revocation list by what became of them.", "outcome"},
+		{string(RevocationUnknown), "Certificates of which nobody said whether they are revoked.", "outcome"},
+		{string(OCSPAnswers), "Answers of OCSP responders.", "outcome"},
 	}
 }
 
@@ -125,6 +137,7 @@ func gauges() []spec {
 		{string(DirectoryWaiting), "1 while a new directory waits for a person to accept it.", ""},
 		{string(DirectoryProblems), "What is left out of the directory in use because it is wrong.", ""},
 		{string(CRLExpires), "When the first list of revoked certificates ends.", ""},
+		{string(RevocationChecked), "When the revocation list was checked that was not checked for the longest time.", ""},
 		{string(CertificateExpires), "When the certificate that signs ends.", ""},
 		{string(InHand), "Transactions under way.", ""},
 		{string(Due), "Notifications that wait for a mailbox.", ""},

@@ -15,7 +15,7 @@ var layerOf = [][]string{
 	{"policy", "signer", "internal/store", "internal/config", "internal/reply", "internal/mailbox",
 		"internal/transaction", "internal/metrics", "internal/fsx"},
 	{"internal/ledger", "internal/tracking", "internal/directory", "internal/effect", "internal/events", "internal/quarantine",
-		"internal/admin", "internal/timesync", "internal/tlspolicy", "internal/mxcheck", "internal/postfix", "plugins"},
+		"internal/revocation", "internal/admin", "internal/timesync", "internal/tlspolicy", "internal/mxcheck", "internal/postfix", "plugins"},
 	{"milter", "lda"},
 	{"internal/app", "internal/examine"},
 	{"cmd"},
