@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/ceralacca/ceralacca/internal/secret"
 )
@@ -127,7 +128,9 @@ func (*signerKey) GoString() string { return "<secret>" }
 // maxPEM bounds, in bytes, the PEM files of a key and of its certificates.
 const maxPEM = 1 << 20
 
-// LoadKey reads a private key (PEM, PKCS#8 or PKCS#1, not encrypted) and its certificates (PEM, the key's own first).
+// LoadKey reads a private key (PEM, PKCS#8 or PKCS#1, not encrypted) and its certificates (PEM): of those in the file that of
+// the key, the first if there are several, and authorities. Others are passed over: while a certificate is exchanged for another
+// the file has both, and one or the other key.
 // The key file must be a regular one, owned by root or the user of this process, closed to group and others; the
 // errors of package secret and [ErrKey] say what is wrong. The key never leaves the Key that is returned.
 func LoadKey(certFile, keyFile string) (Key, error) {
@@ -144,11 +147,39 @@ func LoadKey(certFile, keyFile string) (Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", keyFile, err)
 	}
-	key, err := NewKey(private, chain)
+	key, err := NewKey(private, chainOf(private, chain))
 	if err != nil {
 		return nil, fmt.Errorf("%s with %s: %w", keyFile, certFile, err)
 	}
 	return key, nil
+}
+
+// chainOf is the certificate of a key, and all authorities. When no certificate is the key's it is the list as it is, which
+// nobody takes.
+func chainOf(private crypto.Signer, list []*x509.Certificate) []*x509.Certificate {
+	public, ok := private.Public().(*rsa.PublicKey)
+	own := slices.IndexFunc(list, func(c *x509.Certificate) bool { return ok && public.Equal(c.PublicKey) })
+	if own < 0 {
+		return list
+	}
+	chain := []*x509.Certificate{list[own]}
+	for i, c := range list {
+		if i != own && c.IsCA {
+			chain = append(chain, c)
+		}
+	}
+	return chain
+}
+
+// ReadCertificates reads all certificates of a PEM file, at least one.
+func ReadCertificates(path string) ([]*x509.Certificate, error) { return readCertificates(path) }
+
+// EncodeCertificates is certificates as PEM.
+func EncodeCertificates(list []*x509.Certificate) (text []byte) {
+	for _, c := range list {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return text
 }
 
 func parseKey(content []byte) (crypto.Signer, error) {

@@ -34,6 +34,7 @@ type commands struct {
 	Receipts    receiptsCommand   `cmd:"" help:"Look after receipts and notices that no mailbox has taken."`
 	Network     networkCommand    `cmd:"" help:"Look at what mail passes between us and other providers."`
 	Plugin      pluginCommand     `cmd:"" help:"Write, check, describe and list plug-ins."`
+	Cert        certCommand       `cmd:"" help:"Look after the certificate that signs: check, request, rotate."`
 	Quarantine  quarantineCommand `cmd:"" help:"Look after infected messages."`
 	Version     versionCommand    `cmd:"" help:"Print the version."`
 }

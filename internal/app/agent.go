@@ -47,7 +47,7 @@ func Agent(ctx context.Context, path string, d Deps) error {
 	w.events = newEventing(context.WithoutCancel(ctx), w.queue, w.metrics)
 	defer w.events.close() // what the last transactions recorded is known by then
 	w.events.swap(p.set)
-	watching := newWatcher(ctx, d)
+	watching := newWatcher(ctx, d, w.metrics)
 	watching.start(p)
 	defer watching.stop()
 	go reloads(ctx, d, func() error {

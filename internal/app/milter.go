@@ -32,7 +32,7 @@ func Milter(ctx context.Context, path string, d Deps) error {
 	if err != nil {
 		return err
 	}
-	watching := newWatcher(ctx, d)
+	watching := newWatcher(ctx, d, w.metrics)
 	watching.start(p)
 	defer watching.stop()
 	w.parts.Store(p)
@@ -144,14 +144,15 @@ func reloads(ctx context.Context, d Deps, fn func() error) {
 
 // watcher keeps the parts in use fresh, and lets go of those that a reload replaced.
 type watcher struct {
-	ctx  context.Context
-	deps Deps
-	mu   sync.Mutex
-	end  context.CancelFunc
+	ctx     context.Context
+	deps    Deps
+	metrics *metrics.Metrics
+	mu      sync.Mutex
+	end     context.CancelFunc
 }
 
-func newWatcher(ctx context.Context, d Deps) *watcher {
-	return &watcher{ctx: ctx, deps: d, end: func() {}}
+func newWatcher(ctx context.Context, d Deps, m *metrics.Metrics) *watcher {
+	return &watcher{ctx: ctx, deps: d, metrics: m, end: func() {}}
 }
 
 func (w *watcher) start(p *parts) {
@@ -161,6 +162,7 @@ func (w *watcher) start(p *parts) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	w.end = cancel
 	go p.watch(ctx, w.deps)
+	go p.watchCertificate(ctx, w.deps, w.metrics)
 }
 
 func (w *watcher) stop() {

@@ -35,6 +35,7 @@ func (p *parts) loadTrust(ctx context.Context, l loader, running *parts) (err er
 	}
 	p.lists.Load(ctx)
 	own, now := p.key.Certificates()[0], l.deps.Clock.Now()
+	p.watched = []*x509.Certificate{own}
 	if p.config.Revocation.Fetches() && errors.Is(p.trust.Listed(own, now), signer.ErrNoCRL) {
 		waiting, cancel := context.WithTimeout(ctx, fetchAtStart)
 		p.lists.Fetch(waiting)
@@ -95,7 +96,7 @@ func (p *parts) newFetcher(d Deps, m *metrics.Metrics) (*revocation.Fetcher, err
 
 // certificates are all whose revocation matters to us: those of the directory, our own, and the authorities'.
 func (p *parts) certificates() []*x509.Certificate {
-	all := append(p.trust.Authorities(), p.key.Certificates()...)
+	all := append(p.trust.Authorities(), p.watched...)
 	if p.directory == nil { // it is being loaded
 		return all
 	}

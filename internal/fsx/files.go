@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,6 +72,38 @@ func WriteBytes(path string, mode fs.FileMode, content []byte) error {
 		_, err := io.Copy(w, bytes.NewReader(content))
 		return err
 	})
+}
+
+// WriteNewBytes is [WriteNew] for content that is in memory.
+func WriteNewBytes(path string, mode fs.FileMode, content []byte) error {
+	return WriteNew(path, mode, func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(content))
+		return err
+	})
+}
+
+// Rewrite is [WriteBytes] for a file that is there: its mode and owner stay.
+func Rewrite(path string, content []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return place(path, info.Mode().Perm(), func(w io.Writer) error {
+		if _, err := io.Copy(w, bytes.NewReader(content)); err != nil {
+			return err
+		}
+		file, owner := w.(*os.File), info.Sys().(*syscall.Stat_t)
+		return file.Chown(int(owner.Uid), int(owner.Gid))
+	}, os.Rename)
+}
+
+// Exchange gives each of two files of one file system the place of the other, in one step, and returns when that would survive a
+// crash. Each keeps its mode and owner.
+func Exchange(a, b string) error {
+	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+		return fmt.Errorf("fsx: exchange %s and %s: %w", a, b, err)
+	}
+	return errors.Join(syncFolder(a), syncFolder(b))
 }
 
 // Remove removes the file at path, and returns when a crash would not bring it back. A file that is not there is no

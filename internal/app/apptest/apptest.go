@@ -92,12 +92,16 @@ func (w *World) Write(t testing.TB, name string, content []byte) {
 	}
 }
 
-// SignDirectory writes a directory that gives domain and certificate to Alfa PEC.
-func (w *World) SignDirectory(t testing.TB, domain string, cert *pki.Pair) {
+// SignDirectory writes a directory that gives domain and certificates to Alfa PEC.
+func (w *World) SignDirectory(t testing.TB, domain string, certs ...*pki.Pair) {
 	t.Helper()
+	var listed strings.Builder
+	for _, cert := range certs {
+		listed.WriteString(Certificate(cert))
+	}
 	w.SignLDIF(t, "dn: o=postacert\nobjectClass: top\nobjectClass: organization\no: postacert\n\n"+
 		"dn: providerName=Alfa PEC,o=postacert\nobjectClass: top\nobjectClass: provider\nproviderName: Alfa PEC\n"+
-		Certificate(cert)+"mailReceipt: ricevute@alfa.example\nmanagedDomains: "+domain+"\n")
+		listed.String()+"mailReceipt: ricevute@alfa.example\nmanagedDomains: "+domain+"\n")
 }
 
 // Certificate is the two attributes of a certificate in LDIF.

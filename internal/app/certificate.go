@@ -1,0 +1,225 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/directory"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// The days before the end of the certificate that signs at which somebody is told.
+const (
+	renewDays  = 60
+	urgentDays = 30
+	lastDays   = 7
+)
+
+// day is a day.
+const day = 24 * time.Hour
+
+// CertificateState is what is known of a certificate of ours.
+type CertificateState struct {
+	File      string    `json:"file"`
+	Subject   string    `json:"subject"`
+	Serial    string    `json:"serial"`
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	DaysLeft  int       `json:"days_left"`
+	// Published is since when the versions of the directory that the agent kept have it; zero when they do not say.
+	Published time.Time `json:"published,omitzero"`
+	// Problems are what keeps it from signing, a sentence each.
+	Problems []string `json:"problems"`
+
+	cert        *x509.Certificate
+	key         signer.Key
+	unpublished bool
+}
+
+// CertificateReport is what is known of the certificate that signs and of the next.
+type CertificateReport struct {
+	Current *CertificateState `json:"current,omitempty"` // nil when a plug-in has it
+	Next    *CertificateState `json:"next,omitempty"`    // nil when none is configured
+	Step    string            `json:"step"`              // what to do now
+}
+
+// own judges certificates of ours.
+type own struct {
+	parts *parts
+	now   time.Time
+}
+
+// newOwn loads what they are judged by: the directory as it is published now, and the lists of revocations, of which one is
+// fetched when none is there.
+func newOwn(ctx context.Context, c *config.Config, d Deps) (*own, error) {
+	o := &own{&parts{config: c}, d.Clock.Now()}
+	var err error
+	if err := o.parts.newTrust(d, nil); err != nil {
+		return nil, err
+	}
+	if o.parts.lists, err = o.parts.newFetcher(d, nil); err != nil {
+		return nil, err
+	}
+	o.parts.lists.Load(ctx)
+	o.parts.directory, err = directory.Load(ctx, directoryOptions(c, "", d))
+	return o, err
+}
+
+// state judges the certificate of two files; without keyFile a plug-in has the key.
+func (o *own) state(ctx context.Context, certFile, keyFile string) *CertificateState {
+	s := &CertificateState{File: certFile, Problems: []string{}}
+	list, err := signer.ReadCertificates(certFile)
+	if err != nil {
+		s.wrong(err)
+		return s
+	}
+	s.cert = list[0]
+	if keyFile != "" {
+		if s.key, err = signer.LoadKey(certFile, keyFile); err != nil {
+			s.wrong(err)
+		} else {
+			s.cert = s.key.Certificates()[0]
+		}
+	}
+	s.describe(o.now)
+	s.wrong(signer.CheckProfile(s.cert, o.parts.provider(), o.now))
+	s.wrong(o.vouched(ctx, s.cert))
+	if _, listed := o.parts.directory.Current().ByCertificate(s.cert); !listed {
+		s.unpublished = true
+		s.Problems = append(s.Problems, "the directory does not have it: no other provider would accept what it signs")
+	} else {
+		s.Published = o.published(s.cert)
+	}
+	return s
+}
+
+func (s *CertificateState) describe(now time.Time) {
+	s.Subject, s.Serial = s.cert.Subject.String(), fmt.Sprintf("%X", s.cert.SerialNumber)
+	s.SHA256 = fmt.Sprintf("%x", sha256.Sum256(s.cert.Raw))
+	s.NotBefore, s.NotAfter = s.cert.NotBefore, s.cert.NotAfter
+	s.DaysLeft = int(s.cert.NotAfter.Sub(now).Hours() / 24)
+}
+
+// wrong notes the lines of an error.
+func (s *CertificateState) wrong(err error) {
+	if err != nil {
+		s.Problems = append(s.Problems, strings.Split(err.Error(), "\n")...)
+	}
+}
+
+// vouched: chain and revocation. Dates are of the profile.
+func (o *own) vouched(ctx context.Context, cert *x509.Certificate) error {
+	err := o.parts.trust.Listed(cert, o.now)
+	if errors.Is(err, signer.ErrNoCRL) && o.parts.config.Revocation.Fetches() {
+		o.parts.watched = append(o.parts.watched, cert)
+		ctx, cancel := context.WithTimeout(ctx, fetchAtStart)
+		defer cancel()
+		o.parts.lists.Fetch(ctx)
+		err = o.parts.trust.Listed(cert, o.now)
+	}
+	if errors.Is(err, signer.ErrExpired) {
+		return nil
+	}
+	return err
+}
+
+// published is the instant of the oldest version of the directory from which on all that the agent kept have a certificate;
+// zero when it kept none, or they cannot be read.
+func (o *own) published(cert *x509.Certificate) (since time.Time) {
+	kept, _ := filepath.Glob(filepath.Join(o.parts.config.Agent.State, "directory", "*.ldif.p7m")) // the pattern is well formed
+	slices.Sort(kept)
+	for _, path := range slices.Backward(kept) {
+		stamp, _, _ := strings.Cut(filepath.Base(path), "-")
+		at, err := time.Parse("20060102T150405Z", stamp)
+		if err != nil || !holds(path, cert) {
+			break
+		}
+		since = at
+	}
+	return since
+}
+
+// holds says whether a kept version of the directory has a certificate.
+func holds(path string, cert *x509.Certificate) bool {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	content, _, _, err := signer.OpenAttached(file)
+	if err != nil {
+		return false
+	}
+	version, err := directory.Parse(content)
+	if err != nil {
+		return false
+	}
+	_, has := version.ByCertificate(cert)
+	return has
+}
+
+// CheckCertificate judges the certificate that signs, and the next, and says what to do. An error is that nothing can be said.
+func CheckCertificate(ctx context.Context, c *config.Config, d Deps) (*CertificateReport, error) {
+	o, err := newOwn(ctx, c, d)
+	if err != nil {
+		return nil, err
+	}
+	r := &CertificateReport{}
+	if c.Key.Plugin == "" {
+		r.Current = o.state(ctx, c.Key.Cert, c.Key.Key)
+	}
+	if c.Key.NextCert != "" {
+		r.Next = o.state(ctx, c.Key.NextCert, c.Key.NextKey)
+	}
+	r.Step = r.step(o.now)
+	return r, nil
+}
+
+// Wrong says whether somebody must act: the certificate that signs cannot, or ends within so many days.
+func (r *CertificateReport) Wrong(days int) bool {
+	return r.Current != nil && (len(r.Current.Problems) > 0 || r.Current.DaysLeft < days)
+}
+
+// step is what to do now. [C210]
+func (r *CertificateReport) step(now time.Time) string {
+	const request = "make a key and a request with ceralacca cert csr, have the authority certify it, and name both files in [key] next_cert and next_key"
+	cur, next := r.Current, r.Next
+	switch {
+	case cur == nil && next == nil:
+		return "a plug-in has the key: see its own documentation; name the next certificate in [key] next_cert to have it published"
+	case next == nil && cur.cert == nil:
+		return "put the certificate and its key where [key] says"
+	case next == nil && cur.DaysLeft > renewDays:
+		return "nothing until " + cur.NotAfter.Add(-renewDays*day).Format(time.DateOnly) + "; then " + request
+	case next == nil:
+		return "now: " + request
+	case cur != nil && cur.cert != nil && next.cert != nil && !next.NotAfter.After(cur.NotAfter) && len(cur.Problems) == 0:
+		return "next_cert is the certificate before this one: leave it published for two days after the rotation, for mail on its way; " +
+			"then remove next_cert and next_key"
+	case next.unpublished:
+		return "publish it: ceralacca directory export, and send the file as the operator of the directory asks; rotate a day after it is in the directory"
+	case next.cert != nil && now.Before(next.NotBefore):
+		return "wait until it is valid, " + next.NotBefore.UTC().Format(time.RFC3339)
+	case len(next.Problems) > 0:
+		return "the next certificate cannot sign: put right what is said of it"
+	case cur == nil:
+		return "have the plug-in sign with the next certificate, and reload both daemons"
+	case early(next, now):
+		return "wait until " + next.Published.Add(day).UTC().Format(time.RFC3339) + ", when all providers have the new directory; then ceralacca cert rotate"
+	}
+	return "ceralacca cert rotate"
+}
+
+// early: other providers fetch the directory once a day. [C213]
+func early(next *CertificateState, now time.Time) bool {
+	return !next.Published.IsZero() && now.Before(next.Published.Add(day))
+}
