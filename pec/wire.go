@@ -89,6 +89,9 @@ const (
 // ProviderMailbox is the local part of the address that is the author of all a provider generates. [C053] [C078]
 const ProviderMailbox = "posta-certificata"
 
+// CertificateName is the CN that certificates of providers have by custom, whose name is in O. [C233]
+const CertificateName = "Posta Certificata"
+
 // DirectoryBase is the value of "o" in the DN under which the directory lists all providers. [C207]
 const DirectoryBase = "postacert"
 

@@ -12,9 +12,6 @@ import (
 	"github.com/ceralacca/ceralacca/pec"
 )
 
-// requestName is the CN of a request; the provider is its O, as in real certificates. [C233]
-const requestName = "Posta Certificata"
-
 // maxRSABits is the longest key that is made.
 const maxRSABits = 8192
 
@@ -33,7 +30,7 @@ func NewRequest(p pec.Provider, bits int) (key, request []byte, err error) {
 		return nil, nil, err
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:            pkix.Name{Country: []string{"IT"}, Organization: []string{p.Name}, CommonName: requestName},
+		Subject:            pkix.Name{Country: []string{"IT"}, Organization: []string{p.Name}, CommonName: pec.CertificateName},
 		EmailAddresses:     []string{p.Address.String()},
 		ExtraExtensions:    []pkix.Extension{{Id: oidKeyUsage, Critical: true, Value: usage}},
 		SignatureAlgorithm: x509.SHA256WithRSA,

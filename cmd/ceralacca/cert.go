@@ -132,8 +132,8 @@ func (c certCSRCommand) Run(s *streams) error {
 		return err
 	}
 	if conf.Key.Plugin != "" {
-		return usageError{fmt.Errorf("[key] plugin %q has the key: its device makes key and request; the subject is O=%q, CN=\"Posta Certificata\", "+
-			"the alternative name email:%s, the key usage critical and digitalSignature alone", conf.Key.Plugin, conf.Provider.Name, conf.Provider.Address)}
+		return usageError{fmt.Errorf("[key] plugin %q has the key: its device makes key and request; the subject is O=%q, CN=%q, "+
+			"the alternative name email:%s, the key usage critical and digitalSignature alone", conf.Key.Plugin, conf.Provider.Name, pec.CertificateName, conf.Provider.Address)}
 	}
 	key, request, err := signer.NewRequest(pec.Provider{Name: conf.Provider.Name, Address: conf.Provider.Address}, c.Bits)
 	if err != nil {

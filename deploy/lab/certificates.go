@@ -35,11 +35,12 @@ type keyring struct {
 	delta            *pki.Pair
 	next, unit       *pki.Pair
 	revoked, expired *pki.Pair
+	leaving          *pki.Pair
 	stranger         *pki.Pair
 }
 
 // newKeyring makes the keys that need the most time, two processors at a time.
-func newKeyring(alfa, beta *Host, delta *Delta, now time.Time) (*keyring, error) {
+func newKeyring(alfa, beta *Host, delta *Delta, lists string, now time.Time) (*keyring, error) {
 	k := &keyring{}
 	err := all(
 		func() (err error) { k.ca, err = pki.NewAuthority("ceralacca lab CA", now); return },
@@ -48,7 +49,9 @@ func newKeyring(alfa, beta *Host, delta *Delta, now time.Time) (*keyring, error)
 	if err != nil {
 		return nil, err
 	}
+	k.ca.Lists = lists
 	err = all(
+		func() (err error) { k.leaving, err = k.ca.Signing(delta.Provider, delta.PECAddress); return },
 		func() (err error) { k.directorySigner, err = k.directory.DirectorySigner("IGPEC"); return },
 		func() (err error) { k.alfa, err = k.ca.Signing(alfa.Provider, alfa.PECAddress); return },
 		func() (err error) { k.beta, err = k.ca.Signing(beta.Provider, beta.PECAddress); return },
@@ -90,7 +93,7 @@ func (l *Lab) writeKeys(k *keyring) error {
 		"ca": &k.ca.Pair, "directory-ca": &k.directory.Pair, "directory-signer": k.directorySigner,
 		"alfa": k.alfa, "beta": k.beta, "delta": k.delta, "client": client,
 		"delta-next": k.next, "delta-unit": k.unit,
-		"revoked": k.revoked, "expired": k.expired, "stranger": k.stranger,
+		"revoked": k.revoked, "expired": k.expired, "leaving": k.leaving, "stranger": k.stranger,
 	} {
 		if err := writePair(l.pkiPath(name), pair, 0); err != nil {
 			return err

@@ -69,8 +69,8 @@ func (l *Lab) writeSecrets(h *Host) error {
 	return writeSecret(h.path("etc", "master-password"), []byte(h.MasterUser.Password+"\n"), uid)
 }
 
-// toml is the configuration of the host's daemons. Alfa fetches the directory,
-// beta reads the file.
+// toml is the configuration of the host's daemons. Alfa fetches directory and
+// revocation list, beta reads the files.
 func (l *Lab) toml(h *Host) (string, error) {
 	var b strings.Builder
 	section := func(name string, lines ...string) {
@@ -86,7 +86,14 @@ func (l *Lab) toml(h *Host) (string, error) {
 	}
 	section("provider", set("name", h.Provider), set("address", h.PECAddress), set("service_mailbox", h.ServiceUser.Address),
 		list("domains", h.domains()...), set("internal_domain", internalDomain))
-	section("key", set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA), list("crl", l.CRL))
+	key := []string{set("cert", h.Cert), set("key", h.path("etc", "signing.key")), set("ca", l.CA)}
+	if h == l.Alfa {
+		section("revocation", set("cache", h.path("s", "lists")), set("every", "1s"), set("grace", "1s"))
+	} else {
+		key = append(key, list("crl", l.CRL))
+		section("revocation", set("distribution_points", "ignore"))
+	}
+	section("key", key...)
 	source := []string{set("file", l.DirectoryP7M)}
 	if h == l.Alfa {
 		source = []string{set("url", l.DirectoryURL), set("url_ca", l.CA), set("client_cert", l.ClientCert), set("client_key", h.path("etc", "directory.key"))}

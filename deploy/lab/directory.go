@@ -27,15 +27,15 @@ type record struct {
 }
 
 // records are the providers of the lab. Delta's record lists, beside its good
-// certificate, the next one, a revoked and an expired one; the stranger's is in no
-// record. Delta has a secondary environment. [C210] [C221]
+// certificate, the next one, a revoked and an expired one, and one that testers may
+// revoke; the stranger's is in no record. Delta has a secondary environment. [C210] [C221]
 func (l *Lab) records() []record {
 	k, d := l.keys, l.Delta
 	own := func(domain string) string { return "https://www." + domain + "/pec.ldif.p7m" }
 	return []record{
 		{l.Alfa.Provider, "", l.Alfa.ServiceUser.Address, own(l.Alfa.Domain), l.Alfa.domains(), []*pki.Pair{k.alfa}},
 		{l.Beta.Provider, "", l.Beta.ServiceUser.Address, own(l.Beta.Domain), []string{l.Beta.Domain}, []*pki.Pair{k.beta}},
-		{d.Provider, "", d.MailReceipt, own(d.Domain), []string{d.Domain}, []*pki.Pair{k.delta, k.next, k.revoked, k.expired}},
+		{d.Provider, "", d.MailReceipt, own(d.Domain), []string{d.Domain}, []*pki.Pair{k.delta, k.next, k.revoked, k.expired, k.leaving}},
 		{d.Provider, d.Unit, d.UnitMailReceipt, "", []string{d.UnitDomain}, []*pki.Pair{k.unit}},
 	}
 }

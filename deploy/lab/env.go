@@ -18,6 +18,7 @@ func (l *Lab) Env() string {
 		{"LAB_CLIENT_CERT", l.ClientCert}, {"LAB_CLIENT_KEY", l.ClientKey},
 		{"LAB_REVOKED_CERT", l.RevokedCert}, {"LAB_REVOKED_KEY", l.RevokedKey},
 		{"LAB_EXPIRED_CERT", l.ExpiredCert}, {"LAB_EXPIRED_KEY", l.ExpiredKey},
+		{"LAB_CRL_URL", l.CRLURL}, {"LAB_LEAVING_CERT", l.LeavingCert}, {"LAB_LEAVING_KEY", l.LeavingKey},
 		{"LAB_STRANGER_CERT", l.StrangerCert}, {"LAB_STRANGER_KEY", l.StrangerKey},
 		{"DELTA_DOMAIN", l.Delta.Domain}, {"DELTA_PEC_ADDRESS", l.Delta.PECAddress},
 		{"DELTA_PROVIDER", l.Delta.Provider}, {"DELTA_MAIL_RECEIPT", l.Delta.MailReceipt},

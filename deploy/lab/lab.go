@@ -45,6 +45,7 @@ type Lab struct {
 
 	CA, CAKey           string // of everything but the directory
 	CRL                 string // of CA; names RevokedCert. May be replaced while running.
+	CRLURL              string // where the certificates of providers say that CRL is; alfa's daemons look there each second
 	Bin                 string
 	Clock               string // by what its text says, as "+13h", the daemons' clock is ahead; Postfix's and Dovecot's are not
 	DirectoryP7M        string // what beta reads and DirectoryURL serves; may be replaced while running
@@ -57,6 +58,7 @@ type Lab struct {
 
 	RevokedCert, RevokedKey   string // in delta's record of the directory, revoked
 	ExpiredCert, ExpiredKey   string // in delta's record of the directory, expired
+	LeavingCert, LeavingKey   string // in delta's record of the directory, good until a tester revokes it
 	StrangerCert, StrangerKey string // of delta by its subject and of the right CA, in no record
 
 	options     Options
@@ -66,6 +68,7 @@ type Lab struct {
 	keys        *keyring
 	processes   *supervise.Supervisor
 	web         *http.Server
+	lists       *http.Server
 }
 
 // Start starts a fresh lab and returns when all its ports and sockets answer. When
@@ -96,6 +99,9 @@ func (l *Lab) Stop() error {
 	if l.web != nil {
 		_ = l.web.Close() // it serves nobody any more
 	}
+	if l.lists != nil {
+		_ = l.lists.Close() // likewise
+	}
 	if l.processes != nil {
 		l.processes.Close()
 	}
@@ -121,8 +127,8 @@ func (l *Lab) pids() string { return filepath.Join(l.options.Dir, "pid") }
 
 // Gifts are the private keys that the lab gives away, so that anyone can be delta, the authorities or a client.
 func (l *Lab) Gifts() []string {
-	return []string{l.CAKey, l.ClientKey, l.DirectorySignerKey, l.RevokedKey, l.ExpiredKey, l.StrangerKey, l.Delta.Key, l.Delta.NextKey,
-		l.Delta.UnitKey}
+	return []string{l.CAKey, l.ClientKey, l.DirectorySignerKey, l.RevokedKey, l.ExpiredKey, l.StrangerKey, l.LeavingKey, l.Delta.Key,
+		l.Delta.NextKey, l.Delta.UnitKey}
 }
 
 // prepare makes everything that is on disk.
@@ -206,6 +212,7 @@ func (l *Lab) name() {
 	pair("directory-signer", &l.DirectorySignerCert, &l.DirectorySignerKey)
 	pair("revoked", &l.RevokedCert, &l.RevokedKey)
 	pair("expired", &l.ExpiredCert, &l.ExpiredKey)
+	pair("leaving", &l.LeavingCert, &l.LeavingKey)
 	pair("stranger", &l.StrangerCert, &l.StrangerKey)
 	pair("delta", &l.Delta.Cert, &l.Delta.Key)
 	pair("delta-next", &l.Delta.NextCert, &l.Delta.NextKey)
@@ -236,8 +243,11 @@ func (l *Lab) writeAll(ctx context.Context) error {
 	if err := ownedFolder(l.tmp(), 0o711, l.accounts.daemon, l.accounts.group); err != nil {
 		return err
 	}
-	var err error
-	if l.keys, err = newKeyring(l.Alfa, l.Beta, l.Delta, clock.System{}.Now()); err != nil {
+	err := l.serveLists()
+	if err != nil {
+		return err
+	}
+	if l.keys, err = newKeyring(l.Alfa, l.Beta, l.Delta, l.CRLURL, clock.System{}.Now()); err != nil {
 		return err
 	}
 	if err := l.writeKeys(l.keys); err != nil {

@@ -58,6 +58,10 @@ func (p *Pair) Fingerprint() string {
 // use.
 type Authority struct {
 	Pair
+	// Lists and Responder are put into what is issued from now on: where the revocation list is, and who answers by OCSP;
+	// empty is nothing.
+	Lists, Responder string
+
 	now time.Time
 }
 
@@ -96,6 +100,12 @@ func (a *Authority) SigningBetween(provider, address string, from, to time.Time)
 	t.EmailAddresses = []string{address}
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}
+	if a.Lists != "" {
+		t.CRLDistributionPoints = []string{a.Lists}
+	}
+	if a.Responder != "" {
+		t.OCSPServer = []string{a.Responder}
+	}
 	return a.issue(t, key)
 }
 
