@@ -148,7 +148,7 @@ func TestCertificatesSignedOverSHA1AreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := trustOf(t, pemCerts(root.cert), root.revoke(t, nil)).Check(certs[0], nil, now.Add(time.Minute)); !errors.Is(err, c.want) {
+		if err := trustOf(t, pemCerts(root.cert), root.revoke(t, nil)).Check(certs[0], nil, time.Now().Add(time.Minute)); !errors.Is(err, c.want) {
 			t.Errorf("Check of a certificate signed with %s = %v, want %v", c.hash, err, c.want)
 		}
 	}
