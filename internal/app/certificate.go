@@ -168,7 +168,16 @@ func holds(path string, cert *x509.Certificate) bool {
 }
 
 // CheckCertificate judges the certificate that signs, and the next, and says what to do. An error is that nothing can be said.
-func CheckCertificate(ctx context.Context, c *config.Config, d Deps) (*CertificateReport, error) {
+// When root asks it looks as the user of the daemons.
+func CheckCertificate(ctx context.Context, c *config.Config, d Deps) (r *CertificateReport, err error) {
+	err = asDaemon(c, func() error {
+		r, err = checkCertificate(ctx, c, d)
+		return err
+	})
+	return r, err
+}
+
+func checkCertificate(ctx context.Context, c *config.Config, d Deps) (*CertificateReport, error) {
 	o, err := newOwn(ctx, c, d)
 	if err != nil {
 		return nil, err
