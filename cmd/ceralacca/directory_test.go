@@ -108,6 +108,29 @@ func TestDirectoryExport(t *testing.T) {
 	}
 }
 
+// The next certificate is published as soon as [key] names it, before it signs; listed once more it is refused as twice.
+func TestDirectoryExportHasTheNextCertificate(t *testing.T) {
+	conformance.Covers(t, "C210")
+	w, next, _ := publishing(t)
+	key, err := next.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "next.key", key)
+	text, err := os.ReadFile(w.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := bytes.Replace(text, []byte("[key]\n"), fmt.Appendf(nil, "[key]\nnext_cert = %q\nnext_key = %q\n", w.Path("next.pem"), w.Path("next.key")), 1)
+	w.Write(t, filepath.Base(w.Config), named)
+	command(t, "directory", "export", "--config", w.Config, "--ldif").says(t, "named twice", exitWrong, "", "twice")
+	w.Write(t, filepath.Base(w.Config), bytes.Replace(named, fmt.Appendf(nil, "certs = [%q]\n", w.Path("next.pem")), nil, 1))
+	r := command(t, "directory", "export", "--config", w.Config, "--ldif")
+	if want := fmt.Sprintf("providerCertificateHash: %s\n", directory.Fingerprint(next.Cert)); r.code != exitGood || strings.Count(r.out, want) != 1 {
+		t.Errorf("export: exit code %d, want %q once in\n%s\n%s", r.code, want, r.out, r.err)
+	}
+}
+
 func TestDirectoryExportSignsWithAnotherKey(t *testing.T) {
 	w, _, _ := publishing(t)
 	other, err := w.Authority.Signing("Alfa PEC", apptest.Address)

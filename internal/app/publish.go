@@ -70,11 +70,13 @@ func publishingKey(c *config.Config) (signer.Key, error) {
 // chains are what came along with certificates, by the certificate in DER.
 type chains map[string][]*x509.Certificate
 
-// records are the main one, with the certificate that signs messages and those that will, and the secondary ones. [C210] [C221] [C222]
+// records are the main one, with the certificate that signs messages, the next one and further ones, and the secondary ones. [C210] [C221] [C222]
 func (ch chains) records(c *config.Config) ([]publish.Record, error) {
-	files := c.Publish.Certs
-	if c.Key.Cert != "" {
-		files = append([]string{c.Key.Cert}, files...)
+	var files []string
+	for _, file := range append([]string{c.Key.Cert, c.Key.NextCert}, c.Publish.Certs...) {
+		if file != "" {
+			files = append(files, file)
+		}
 	}
 	certs, err := ch.read(files)
 	if err != nil {

@@ -42,8 +42,9 @@ func publishKeys(p *Publish) []key {
 	return []key{
 		{name: "ldif_url", value: httpsURL(&p.LDIFURL), sample: `"https://www.alfa.example/alfa.ldif.p7m"`, optional: true,
 			doc: "`LDIFLocationURL` of our main record: where the central system fetches the file. Must be written when anything is published."},
-		{name: "certs", value: paths(&p.Certs), sample: `["/etc/ceralacca/next.pem"]`, file: FilePublic, optional: true,
-			doc: "Further certificates that sign for us: the next one, from well before the present one ends. With `key.plugin`, all of them."},
+		{name: "certs", value: paths(&p.Certs), sample: `["/etc/ceralacca/other-cert.pem"]`, file: FilePublic, optional: true,
+			doc: "Certificates that sign for us beside those of `key.cert` and `key.next_cert`, which are published in any case. With `key.plugin`, all " +
+				"but `key.next_cert`."},
 		{name: "description", value: text(&p.Description), sample: `"Certified mail of Alfa"`, optional: true,
 			doc: "`description` of our main record."},
 		{name: "signer_cert", value: path(&p.SignerCert), sample: `"/etc/ceralacca/publish.pem"`, file: FilePublic, optional: true,
