@@ -222,6 +222,9 @@ func (b *bounced) compose(p effect.Prepared) (compose.Notification, error) {
 	if o.Failure == nil {
 		return compose.Notification{}, errors.New("a delivery receipt is being issued")
 	}
+	if o.Virus != "" { // who tells of a virus ends it himself, and writes another record
+		return compose.Notification{}, errors.New("a virus notice is being issued")
+	}
 	return b.nonDelivery(b.about, recipient, o), nil
 }
 
