@@ -53,8 +53,8 @@ func TestDirectoryIsSignedAndForHoldersOfACertificate(t *testing.T) {
 		if (err == nil) != c.ok {
 			t.Errorf("openssl cms -verify with %s: %v", c.ca, err)
 		}
-		if c.ok && strings.Count(string(out), "providerCertificate;binary::") != 7 {
-			t.Errorf("certificates in the directory: want alfa's, beta's, four of delta and that of its environment:\n%s", out)
+		if c.ok && strings.Count(string(out), "providerCertificate;binary::") != 8 {
+			t.Errorf("certificates in the directory: want alfa's, beta's, five of delta and that of its environment:\n%s", out)
 		}
 	}
 }

@@ -90,6 +90,7 @@ func TestReport(t *testing.T) {
 	if err := run(root, []string{"check"}, &out); err == nil || !strings.Contains(out.String(), "docs/conformance.html: It is not what the table says") {
 		t.Errorf("check without the page: %v\n%s", err, out.String())
 	}
+	t.Setenv(conformance.CoverageVariable, "")
 	if err := run(root, []string{"report"}, &out); err == nil {
 		t.Error("a report about no run: no error")
 	}
