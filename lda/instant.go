@@ -18,6 +18,7 @@ const catchUp = 2 * time.Second
 // instant that no clock has shown would be false. So when the clock was set back, what depends on an instant that is still
 // to come waits for it; for long, it is deferred, with an alarm. [C186]
 func (w *work) instant(ctx context.Context, cause time.Time) (time.Time, error) {
+	cause = cause.Truncate(time.Second) // as all that is certified
 	now := w.agent.now()
 	for waited := time.Duration(0); now.Before(cause); now = w.agent.now() {
 		behind := cause.Sub(w.agent.o.Clock.Now())

@@ -241,9 +241,10 @@ func (w *walker) live(dir string) {
 	conf.Dovecot.LMTP.Address = w.boxes.socket
 	w.agent = must(New(Options{
 		Config: &conf, Key: w.alfa.key, HMAC: w.hmac, Store: w.life, Syncer: w.syncer, Clock: w.clock,
-		Directory: func() Directory { return directory{w.alfa, w.beta} },
-		Register:  effect.New(w.life, w.clock, w.point),
-		Mailboxes: w.boxes, Log: slog.New(slog.DiscardHandler), Spool: dir,
+		ClockSound: func() error { return nil },
+		Directory:  func() Directory { return directory{w.alfa, w.beta} },
+		Register:   effect.New(w.life, w.clock, w.point),
+		Mailboxes:  w.boxes, Log: slog.New(slog.DiscardHandler), Spool: dir,
 	}))(t)
 }
 
@@ -427,7 +428,7 @@ func (b *boxes) Lookup(_ context.Context, a pec.Address) (mailbox.Result, error)
 	known := func(list ...string) mailbox.Result {
 		r := mailbox.Result{State: mailbox.Known}
 		for _, one := range list {
-			r.Boxes = append(r.Boxes, mailbox.Box{Address: addr(b.w.t, one), State: mailbox.Known})
+			r.Boxes = append(r.Boxes, mailbox.Box{Address: addr(b.w.t, one), To: addr(b.w.t, one), State: mailbox.Known})
 		}
 		return r
 	}
@@ -435,9 +436,11 @@ func (b *boxes) Lookup(_ context.Context, a pec.Address) (mailbox.Result, error)
 	case mario, luigi, pieno, service:
 		return known(a.Fold().String()), nil
 	case info:
-		return known(mario, luigi), nil
+		r := known(mario, luigi)
+		r.Alias = true
+		return r, nil
 	case spento:
-		return mailbox.Result{State: mailbox.Disabled, Boxes: []mailbox.Box{{Address: a, State: mailbox.Disabled}}}, nil
+		return mailbox.Result{State: mailbox.Disabled, Boxes: []mailbox.Box{{Address: a, To: a, State: mailbox.Disabled}}}, nil
 	}
 	return mailbox.Result{}, nil
 }

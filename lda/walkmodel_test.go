@@ -139,7 +139,7 @@ func (w *walker) judgeOutcome(id string, a *arrived) {
 			w.violate("receipt and notice for %s", recipient)
 		}
 	}
-	has := slices.ContainsFunc(placesFor(recipient), func(box string) bool { return w.truth.delivered[id+" "+box] })
+	has := !slices.ContainsFunc(placesFor(recipient), func(box string) bool { return !w.truth.delivered[id+" "+box] })
 	if a.data.Kind == pec.KindDelivery && !has {
 		w.violate("a receipt that lies: %s has nothing", recipient)
 	}
@@ -152,7 +152,7 @@ func (w *walker) judgeOutcome(id string, a *arrived) {
 }
 
 // placesFor are the mailboxes of an address. The rule for aliases stands here and nowhere else in the model: an alias has
-// the message as soon as one of them has it.
+// the message when all of them have it.
 func placesFor(recipient string) []string {
 	if recipient == info {
 		return []string{mario, luigi}
