@@ -56,9 +56,13 @@ func (w *agentWorld) openTLSPolicy(ctx context.Context, c *config.Config) (func(
 }
 
 // TLSPolicyTable is what Postfix is told of every domain of the directory that a configuration names, which is fetched or
-// read for it.
-func TLSPolicyTable(ctx context.Context, c *config.Config, d Deps) (string, error) {
-	loaded, err := directory.Load(ctx, directoryOptions(c, "", d))
+// read for it. It is for a command: as root it looks at secrets as the user of the daemons.
+func TLSPolicyTable(ctx context.Context, c *config.Config, d Deps) (table string, err error) {
+	var loaded *directory.Loader
+	err = asDaemon(c, func() (err error) {
+		loaded, err = directory.Load(ctx, directoryOptions(c, "", d))
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
