@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ type host struct {
 	t       *testing.T
 	sync    clock.Sync
 	denied  error
+	mu      sync.Mutex // of now
 	now     clock.Pair
 	log     strings.Builder
 	metrics *metrics.Metrics
@@ -31,15 +33,23 @@ func kept() clock.Sync { return clock.Sync{Synchronised: true, MaxError: 20 * ti
 func newHost(t *testing.T, s Settings) *host {
 	h := &host{t: t, sync: kept(), now: clock.Pair{Wall: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), Uptime: time.Hour}, metrics: metrics.New()}
 	h.keeper = New(s, Options{
-		Sync: func() (clock.Sync, error) { return h.sync, h.denied }, Read: func() (clock.Pair, error) { return h.now, nil },
+		Sync: func() (clock.Sync, error) { return h.sync, h.denied }, Read: func() (clock.Pair, error) { return h.at(0, 0), nil },
 		Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(&h.log, nil)), Metrics: h.metrics,
 	})
 	return h
 }
 
-// pass lets time pass, by the clock on the wall and by the other.
-func (h *host) pass(wall, uptime time.Duration) {
+// at moves the clock on the wall and the other, and returns them.
+func (h *host) at(wall, uptime time.Duration) clock.Pair {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.now.Wall, h.now.Uptime = h.now.Wall.Add(wall), h.now.Uptime+uptime
+	return h.now
+}
+
+// pass lets time pass.
+func (h *host) pass(wall, uptime time.Duration) {
+	h.at(wall, uptime)
 	h.keeper.look()
 }
 
@@ -175,7 +185,7 @@ func TestRun(t *testing.T) {
 			close(ended)
 		}()
 		synctest.Wait()
-		h.now.Wall = h.now.Wall.Add(time.Hour)
+		h.at(time.Hour, 0)
 		time.Sleep(2 * every)
 		cancel()
 		<-ended
