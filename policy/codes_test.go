@@ -30,7 +30,7 @@ var producers = map[string][]string{
 	"5.4.7": {"test/e2e.TestLifetimeExpired", "test/e2e.TestCodesOfTime"},
 	"5.7.1": {"test/e2e.TestCodes"},
 	"5.0.0": {"test/e2e.TestCodes"},
-	"5.4.1": {"pec/compose.TestTimeoutsAreToldApart"},
+	"5.4.1": {"test/clock.TestADay", "lda.TestTimeNoticeForm"},
 	"5.5.1": {"test/e2e.TestVirusInAnEnvelope"},
 }
 
