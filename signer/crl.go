@@ -86,6 +86,9 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*crl, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(list.RevokedCertificateEntries) > 0 {
+		return nil, errors.New("the revocation list has two lists of entries")
+	}
 	if list.NextUpdate.IsZero() {
 		return nil, errors.New("the revocation list does not say when the next is due")
 	}
