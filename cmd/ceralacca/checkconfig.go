@@ -42,7 +42,6 @@ func (c checkCommand) Run(ctx context.Context, s *streams) error {
 		faults = append(faults, senderFaults(conf)...)
 		faults = append(faults, app.PluginFaults(ctx, conf)...)
 		faults = append(faults, postfixFaults(ctx, conf)...)
-		faults = append(faults, networkFaults(ctx, conf)...)
 		faults = append(faults, aliasFaults(ctx, conf)...)
 	}
 	for _, f := range faults {

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/ceralacca/ceralacca/internal/app"
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/mxcheck"
-	"github.com/ceralacca/ceralacca/internal/postfix"
 )
 
 type networkCommand struct {
@@ -100,9 +97,4 @@ func (c tlsPolicyCommand) Run(ctx context.Context, s *streams) error {
 	}
 	_, err = fmt.Fprint(s.out, table)
 	return err
-}
-
-// networkFaults are those of the settings of both Postfix instances, for check-config.
-func networkFaults(ctx context.Context, conf *config.Config) config.Faults {
-	return postfix.Check(ctx, cmp.Or(os.Getenv("MAIL_CONFIG"), "/etc/postfix"), conf, app.OtherDomains(ctx, conf, app.System()))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 // The services that deploy/postfix adds.
 const (
+	serviceAgent   = "ceralacca-agent/unix"
 	serviceOut     = "ceralacca-out/unix"
 	serviceCleanup = "ceralacca-cleanup/unix"
 )
@@ -27,13 +27,21 @@ type checker struct {
 }
 
 // Check looks at both instances. The first is that of the folder first; without the services of ours it is not the one that
-// serves us, and nothing is said. others are the domains of the other providers. [C230]
+// serves us, and nothing is said. others are the domains of the other providers. [C230] [C247]
 func Check(ctx context.Context, first string, c *config.Config, others []string) config.Faults {
 	one, err := Read(ctx, first)
-	if err != nil || !one.Has(serviceOut) {
+	if err != nil {
 		return nil
 	}
 	f := &checker{Instance: one, ctx: ctx}
+	if one.Has(serviceAgent) {
+		f.lifetimes()
+		f.limits(c.Limits.HardSize)
+		f.expansion(c.Provider.Domains)
+	}
+	if !one.Has(serviceOut) {
+		return f.faults
+	}
 	f.first(c, others)
 	out, fault := findOut(ctx, one, c)
 	if fault != nil {
@@ -70,14 +78,24 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 }
 
-// fault names a parameter in main.cf, or in master.cf when a service has its own value.
+// fault names a parameter in main.cf, or in master.cf, with the service, when that has its own value.
 func (c *checker) fault(service, parameter, what, write string) {
-	file, name := filepath.Join(c.Dir, "main.cf"), parameter
 	if _, own := c.override[service+"/"+parameter]; own {
-		file = filepath.Join(c.Dir, "master.cf")
 		what = service + ": " + what
 	}
-	fault := config.Fault{File: file, Line: lineOf(file, name), Column: 1, What: what, Write: write}
+	c.at(service, parameter, what, write)
+}
+
+// at adds a fault at the line that sets a parameter for a service.
+func (c *checker) at(service, parameter, what, write string) {
+	fault := config.Fault{Column: 1, What: what, Write: write}
+	if _, own := c.override[service+"/"+parameter]; own {
+		fault.File = filepath.Join(c.Dir, "master.cf")
+		fault.Line = lineOfService(fault.File, service, parameter)
+	} else {
+		fault.File = filepath.Join(c.Dir, "main.cf")
+		fault.Line = lineOf(fault.File, parameter)
+	}
 	if !slices.Contains(c.faults, fault) { // several services may have it from main.cf
 		c.faults = append(c.faults, fault)
 	}
@@ -208,18 +226,4 @@ func (c *checker) routes(others []string, why string, good func(domain, result s
 			}
 		}
 	}
-}
-
-// lineOf is the last line that sets a parameter, in main.cf or by -o; 1 when none does.
-func lineOf(file, parameter string) int {
-	found := 1
-	raw, _ := os.ReadFile(file) // postconf has read it; otherwise line 1 is as good
-	for i, line := range strings.Split(string(raw), "\n") {
-		setting := strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(line, " \t"), "-o"), " \t{")
-		name, _, ok := strings.Cut(setting, "=")
-		if ok && strings.TrimSpace(name) == parameter {
-			found = i + 1
-		}
-	}
-	return found
 }

@@ -22,7 +22,7 @@ func install(t *testing.T) (first, out string) {
 	dir := t.TempDir()
 	first, out = filepath.Join(dir, "first"), filepath.Join(dir, "out")
 	values := map[string]string{
-		"@MAPS@": filepath.Join(first, "ceralacca"), "@OUT_MAPS@": filepath.Join(out, "ceralacca"), "@CERTIFIED_DOMAINS@": "alfa.example",
+		"@MAPS@": filepath.Join(first, "ceralacca"), "@OUT_MAPS@": filepath.Join(out, "ceralacca"), "@CERTIFIED_DOMAINS@": "alfa.example", "@CERTIFIED_PATTERNS@": "alfa[.]example",
 		"@INTERNAL_DOMAIN@": "ceralacca.internal", "@OUT_LISTEN@": "127.0.0.1:10026", "@OUT_NEXTHOP@": "[127.0.0.1]:10026",
 		"@SUBMISSION_SOCKET@": "/r/sub", "@INCOMING_SOCKET@": "/r/in", "@TLS_POLICY_SOCKET@": "/r/tls", "@MESSAGE_SIZE_LIMIT@": "200000000",
 		"@MX_LISTEN@": "127.0.0.1:25", "@SUBMISSION_LISTEN@": "127.0.0.1:587", "@OUT_QUEUE@": dir, "@OUT_DATA@": dir, "@OUT_HOSTNAME@": "out.alfa.example",

@@ -1,10 +1,12 @@
 // Package postfix looks at the settings of the two Postfix instances for what would lead certified mail through a system of
-// others, or change or copy it. It asks postconf and postmap, and changes nothing.
+// others, change or copy it, send it on, give it up too soon, or refuse what the law guarantees. It asks postconf and
+// postmap, and changes nothing.
 package postfix
 
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +58,7 @@ func (i *Instance) Value(service, parameter string) string {
 // Has says whether master.cf has a service.
 func (i *Instance) Has(service string) bool { return i.services[service] != "" }
 
-// withCommand are the services that run a program of Postfix, in no order.
+// withCommand are the services that run a program of Postfix, sorted.
 func (i *Instance) withCommand(command string) []string {
 	var all []string
 	for service, runs := range i.services {
@@ -64,6 +66,7 @@ func (i *Instance) withCommand(command string) []string {
 			all = append(all, service)
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 
