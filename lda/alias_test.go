@@ -17,6 +17,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/pec/compose"
+	"github.com/ceralacca/ceralacca/test/dovecot"
 )
 
 // auditedAliases runs the rules of `ceralacca audit` and fails the test at every fault.
@@ -243,6 +244,41 @@ func TestAnomalyForAnAlias(t *testing.T) {
 		}
 	}
 	same(t, "out", w.outgoing(), []string{})
+}
+
+// TestAliasOfAMailboxName: an alias that keeps a copy in the mailbox of its own name leads to each of its mailboxes once,
+// and what one of them refuses is no delivery to it.
+func TestAliasOfAMailboxName(t *testing.T) {
+	conformance.Covers(t, "C165", "C206")
+	w := newWorld(t)
+	w.setAliases(luigi+" "+luigi+", "+mario, pieno+" "+pieno+", "+mario)
+	text, _ := w.anomaly(carlo, luigi)
+	same(t, "anomaly", w.present(text, carlo, luigi), []string{"250 2.0.0"})
+	same(t, "copies of the anomaly", []string{fmt.Sprint(len(w.in(luigi)), len(w.in(mario)))}, []string{"1 1"})
+	text, r := w.anomaly(carlo, pieno)
+	same(t, "anomaly for a full one", w.present(text, carlo, pieno), []string{"552 5.2.2"})
+	same(t, "copies", []string{fmt.Sprint(len(w.in(pieno)), len(w.in(mario)))}, []string{"0 2"})
+	for _, one := range w.records(pec.Identifier(r.ID)) {
+		if one.Event == ledger.EventAnomaly && slices.Contains(texts(one.Covered), pieno) {
+			t.Errorf("the log says that the full mailbox has it: %+v", one)
+		}
+	}
+	_, about := w.envelope(w.alfa, &message{from: luigi, to: []string{anna}})
+	receipt := w.notification(pec.KindDelivery, about, luigi, nil)
+	same(t, "receipt", w.present(receipt, w.beta.provider.Address.String(), luigi), []string{"250 2.0.0"})
+	same(t, "copies of the receipt", []string{fmt.Sprint(len(w.in(luigi)), len(w.in(mario)))}, []string{"2 3"})
+	_, about = w.envelope(w.alfa, &message{from: pieno, to: []string{anna}})
+	receipt = w.notification(pec.KindDelivery, about, pieno, nil)
+	same(t, "receipt for a full one", w.present(receipt, w.beta.provider.Address.String(), pieno), []string{"250 2.0.0"})
+	if got := w.due(); len(got) != 1 || got[0].To != addr(t, pieno) {
+		t.Fatalf("%+v waits, want that of the full mailbox", got)
+	}
+	w.dovecot.SetUsers(dovecot.User{Address: pieno, Quota: "*:storage=1G"}, dovecot.User{Address: mario})
+	w.clock.shift.Store(int64(time.Hour))
+	if err := w.agent.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "copies in the end", []string{fmt.Sprint(len(w.in(pieno)), len(w.in(mario)), len(w.due()))}, []string{"1 4 0"})
 }
 
 // TestListOfMany: a list of 200 is one recipient.

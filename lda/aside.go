@@ -13,6 +13,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
@@ -43,10 +44,14 @@ func (w *work) putAside(ctx context.Context, p parcel, refused *refusal) (*track
 	w.log.WarnContext(ctx, "put aside: the mailbox does not take it", "to", p.to.String(), "message_id", p.messageID,
 		"answer", refused.Error())
 	now := w.agent.o.Clock.Now()
+	data := asideData{From: p.from, MessageID: p.messageID, Digest: p.digest}
+	if p.box != nil {
+		data.Box = p.box.Address.String()
+	}
 	return &tracking.Due{
 		ID: id, Identifier: p.about, Kind: p.kind, To: p.to, File: id + ".eml", Since: now, Next: now.Add(asideFirst),
 		Attempts: 1, LastError: refused.Error(),
-		Data: encode(asideData{From: p.from, MessageID: p.messageID, Digest: p.digest}),
+		Data: encode(data),
 	}, nil
 }
 
@@ -55,6 +60,7 @@ type asideData struct {
 	From      string   `json:"from"`
 	MessageID string   `json:"message_id"`
 	Digest    [32]byte `json:"digest"`
+	Box       string   `json:"box,omitempty"` // the one mailbox that it is for; empty is all that its address comes to
 }
 
 // retry tries what was put aside until ctx ends.
@@ -98,7 +104,9 @@ func (a *Agent) retryOne(ctx context.Context, d tracking.Due) error {
 	if err != nil {
 		return err
 	}
-	err = w.intoMailboxes(ctx, p)
+	if err = w.takesDue(ctx, p); err == nil {
+		err = w.intoMailboxes(ctx, p)
+	}
 	switch {
 	case err == nil:
 		return a.endDue(ctx, d, ledger.EventNotificationDelivered)
@@ -123,6 +131,14 @@ func (a *Agent) retryOne(ctx context.Context, d tracking.Due) error {
 		}
 		return tracking.PutDue(tx, d)
 	})
+}
+
+// takesDue asks for the one mailbox that a message waits for, if it waits for one: what its state was is over.
+func (w *work) takesDue(ctx context.Context, p parcel) error {
+	if p.box == nil {
+		return nil
+	}
+	return w.enabled(ctx, p.box.Address)
 }
 
 // endDue forgets what arrived.
@@ -162,8 +178,16 @@ func (a *Agent) parcelOfDue(d tracking.Due) (parcel, error) {
 	if err := decode(d.Data, &data); err != nil {
 		return parcel{}, fmt.Errorf("due notification %s: %w", d.ID, err)
 	}
+	var box *mailbox.Box
+	if data.Box != "" {
+		address, err := pec.ParseAddress(data.Box)
+		if err != nil {
+			return parcel{}, fmt.Errorf("due notification %s: %w", d.ID, err)
+		}
+		box = &mailbox.Box{Address: address, To: d.To, State: mailbox.Known}
+	}
 	return parcel{
-		from: data.From, to: d.To, about: d.Identifier, kind: d.Kind, messageID: data.MessageID, digest: data.Digest,
+		from: data.From, to: d.To, box: box, about: d.Identifier, kind: d.Kind, messageID: data.MessageID, digest: data.Digest,
 		search: true,
 		write: func(w io.Writer) error {
 			file, err := os.Open(a.dueFile(d))

@@ -171,12 +171,17 @@ func (j *job) takes(ctx context.Context, t target) error {
 	if t.takes {
 		return nil
 	}
-	found, err := j.live.mailboxes.Lookup(ctx, t.Box)
+	return j.enabled(ctx, t.Box)
+}
+
+// enabled is a refusal when the administrator has disabled a mailbox.
+func (w *work) enabled(ctx context.Context, box pec.Address) error {
+	found, err := w.live.mailboxes.Lookup(ctx, box)
 	if err != nil {
 		return err
 	}
 	for _, b := range found.Boxes { // that of an alias that keeps a copy is one of several
-		if b.Address.Fold() == t.Box.Fold() && b.State == mailbox.Disabled {
+		if b.Address.Fold() == box.Fold() && b.State == mailbox.Disabled {
 			return refusedBy(mailbox.Disabled)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 type parcel struct {
 	from       string // of the envelope, "" is the null sender
 	to         pec.Address
+	box        *mailbox.Box // the one mailbox that it goes into, when to has been expanded; nil is all that to comes to
 	envelopeID string
 	about      pec.Identifier // of the message that a notification is about
 	kind       pec.Kind
@@ -75,10 +76,19 @@ func (w *work) orAside(ctx context.Context, p parcel, err error) (*tracking.Due,
 	return w.putAside(ctx, p, refused)
 }
 
-// intoMailboxes puts a message into every mailbox that an address of ours comes to. A refusal is returned only when
-// none took it.
+// boxesOf are the mailboxes that a message goes into. What has been expanded is not expanded again: an alias that keeps a
+// copy in a mailbox of its own name would lead to the others once more.
+func (w *work) boxesOf(ctx context.Context, p parcel) (mailbox.Result, error) {
+	if p.box != nil {
+		return mailbox.Result{State: p.box.State, Boxes: []mailbox.Box{*p.box}}, nil
+	}
+	return w.live.mailboxes.Lookup(ctx, p.to)
+}
+
+// intoMailboxes puts a message into its one mailbox, or into every mailbox that an address of ours comes to. A refusal is
+// returned only when none took it.
 func (w *work) intoMailboxes(ctx context.Context, p parcel) error {
-	found, err := w.live.mailboxes.Lookup(ctx, p.to)
+	found, err := w.boxesOf(ctx, p)
 	if err != nil && p.again {
 		return fmt.Errorf("%w: %w", errUncertain, err)
 	}

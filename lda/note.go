@@ -6,6 +6,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
 	"github.com/ceralacca/ceralacca/pec"
@@ -94,16 +95,16 @@ func passNotification(ctx context.Context, j *job) error {
 	return nil
 }
 
-func (j *job) passTo(ctx context.Context, to pec.Address) error {
+func (j *job) passTo(ctx context.Context, box mailbox.Box) error {
 	return j.pass(ctx, passing{
-		key: j.noteKey(effectDelivery, to), aside: true,
+		key: j.noteKey(effectDelivery, box.To), aside: true,
 		parcel: parcel{
-			from: j.sender, to: to, about: j.data.Identifier, kind: j.data.Kind, messageID: j.messageID(),
+			from: j.sender, to: box.To, box: &box, about: j.data.Identifier, kind: j.data.Kind, messageID: j.messageID(),
 			digest: j.signed.Digest, write: j.writeAsReceived,
 		},
 		done: func(tx store.Tx, at time.Time) error {
 			r := j.event(ledger.EventNotificationDelivered, at)
-			r.Effect, r.Kind, r.Related, r.Covered = effectDelivery, j.data.Kind, []string{j.messageID()}, []pec.Address{to}
+			r.Effect, r.Kind, r.Related, r.Covered = effectDelivery, j.data.Kind, []string{j.messageID()}, []pec.Address{box.To}
 			return ledger.Append(tx, r)
 		},
 	})

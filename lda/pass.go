@@ -10,6 +10,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/effect"
 	"github.com/ceralacca/ceralacca/internal/ledger"
+	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/reply"
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
@@ -61,16 +62,16 @@ func passAnomaly(ctx context.Context, j *job) error {
 	return nil
 }
 
-func (j *job) passAnomalyTo(ctx context.Context, box pec.Address) error {
+func (j *job) passAnomalyTo(ctx context.Context, box mailbox.Box) error {
 	p, err := j.anomalyParcel(box)
 	if err != nil {
 		return err
 	}
 	return j.pass(ctx, passing{
-		key: j.keyOfTransaction(effectAnomaly, box), parcel: p,
-		done: func(tx store.Tx, at time.Time) error { return ledger.Append(tx, j.anomalous(box, at)) },
+		key: j.keyOfTransaction(effectAnomaly, box.To), parcel: p,
+		done: func(tx store.Tx, at time.Time) error { return ledger.Append(tx, j.anomalous(box.To, at)) },
 		refused: func(tx store.Tx, why *refusal) error {
-			record := j.anomalous(box, j.agent.now())
+			record := j.anomalous(box.To, j.agent.now())
 			record.Event, record.Detail = ledger.EventAnomalyRefused, record.Detail+": "+why.Error()
 			return ledger.Append(tx, record)
 		},
@@ -80,7 +81,7 @@ func (j *job) passAnomalyTo(ctx context.Context, box pec.Address) error {
 // passAll passes a message to every mailbox that an address comes to, each as a recipient of its own. What Postfix hears
 // of an alias is what is worst: later, before refused, before done. To what is outside nothing is passed: that is an
 // alarm, and what is returned says so.
-func (j *job) passAll(ctx context.Context, a pec.Address, pass func(context.Context, pec.Address) error) (outside bool, err error) {
+func (j *job) passAll(ctx context.Context, a pec.Address, pass func(context.Context, mailbox.Box) error) (outside bool, err error) {
 	found, err := j.live.mailboxes.Lookup(ctx, a)
 	if err != nil {
 		return false, err
@@ -88,12 +89,9 @@ func (j *job) passAll(ctx context.Context, a pec.Address, pass func(context.Cont
 	if len(found.Outside) > 0 {
 		j.outside(ctx, a, found.Outside)
 	}
-	boxes := []pec.Address{}
-	for _, box := range found.Boxes {
-		boxes = append(boxes, box.To)
-	}
+	boxes := found.Boxes
 	if len(boxes) == 0 {
-		boxes = []pec.Address{a} // unknown, and told so by its own step
+		boxes = []mailbox.Box{{Address: a, To: a}} // unknown, and told so by its own step
 	}
 	for _, box := range boxes {
 		switch one := pass(ctx, box); {
@@ -108,8 +106,8 @@ func (j *job) passAll(ctx context.Context, a pec.Address, pass func(context.Cont
 }
 
 // anomalyParcel is the anomaly envelope on its way to one mailbox.
-func (j *job) anomalyParcel(to pec.Address) (parcel, error) {
-	p := parcel{from: j.sender, to: to, about: j.record.Identifier, kind: pec.KindAnomaly}
+func (j *job) anomalyParcel(box mailbox.Box) (parcel, error) {
+	p := parcel{from: j.sender, to: box.To, box: &box, about: j.record.Identifier, kind: pec.KindAnomaly}
 	if j.wrapped != nil {
 		p.messageID, p.digest = j.wrapped.Header().Get("Message-ID"), j.wrapped.Digest()
 		p.write = wholeOf(j.wrapped)
