@@ -57,6 +57,15 @@ func (j *job) accepted(tx store.Tx, s issued) error {
 	if err := tracking.PutSubmission(tx, j.record.ID, sent); err != nil {
 		return err
 	}
+	misfits, err := sent.Disown(tx, j.provider.Name)
+	if err != nil {
+		return err
+	}
+	for _, f := range misfits {
+		if err := j.misfit(tx, f); err != nil {
+			return err
+		}
+	}
 	return startWatch(tx, j.provider.Name, j.record.ID, sent)
 }
 

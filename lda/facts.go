@@ -36,6 +36,28 @@ func (w *work) fact(tx store.Tx, about *pec.CertData, provider string, f trackin
 	return ledger.Append(tx, r)
 }
 
+// misfit writes down that another provider certifies a message of ours that names a sender who did not send it: that is
+// about no message of ours, stops no clock and is no outcome. [C088] [C131]
+func (j *job) misfit(tx store.Tx, f tracking.Fact) error {
+	r := j.event(ledger.EventContradiction, f.Time)
+	r.Covered, r.Provider = []pec.Address{f.Recipient}, j.live.config.Provider.Name
+	r.Detail = string(f.Kind) + " by " + f.Provider + ": it names " + f.From + ", from whom we accepted no such message"
+	j.log.Error("contradictory certificates", "alarm", true, "recipient", f.Recipient.String(), "detail", r.Detail)
+	j.agent.o.Metrics.Count(metrics.Alarms, "contradiction")
+	return ledger.Append(tx, r)
+}
+
+// acceptedFrom is the sender from whom we accepted a message, zero when we did not, or not yet.
+func (w *work) acceptedFrom(tx store.Tx, id pec.Identifier) (sender pec.Address, err error) {
+	err = ledger.Read(tx, id, func(r ledger.Record) error {
+		if r.Event == ledger.EventAcceptance && r.Provider == w.live.config.Provider.Name {
+			sender = r.Sender
+		}
+		return nil
+	})
+	return sender, err
+}
+
 // recordUntrusted writes down what was turned away. It has no identifier that anybody vouches for: its own digest, in the
 // form of a transaction id, stands for one. [C241]
 func (a *Agent) recordUntrusted(ctx context.Context, p *presentation, why error) error {

@@ -47,12 +47,8 @@ func note(ctx context.Context, j *job) error {
 // noted writes the facts and the record.
 func (j *job) noted(tx store.Tx) error {
 	kind, about := stated(j.data)
-	for _, a := range about {
-		if kind == "" {
-			break
-		}
-		f := tracking.Fact{Kind: kind, Recipient: a, Time: j.data.Time, Provider: j.provider.Name, MessageID: j.messageID()}
-		if err := j.work.fact(tx, j.data, j.live.config.Provider.Name, f); err != nil {
+	if kind != "" {
+		if err := j.notedOf(tx, kind, about); err != nil {
 			return err
 		}
 	}
@@ -60,6 +56,30 @@ func (j *job) noted(tx store.Tx) error {
 	r.Effect, r.Kind, r.Related, r.Covered = effectNotification, j.data.Kind, []string{j.messageID()}, about
 	r.Scan = j.record.Scan
 	return ledger.Append(tx, r)
+}
+
+// notedOf writes the facts, of a message that we accepted from the sender whom the notification names, or have not
+// accepted yet. Of a virus notice that does not fit [tell] says so.
+func (j *job) notedOf(tx store.Tx, kind tracking.FactKind, about []pec.Address) error {
+	sender, err := j.acceptedFrom(tx, j.data.Identifier)
+	if err != nil {
+		return err
+	}
+	fits := sender.IsZero() || sender.Fold() == j.data.Sender.Fold()
+	for _, a := range about {
+		f := tracking.Fact{Kind: kind, Recipient: a, Time: j.data.Time, Provider: j.provider.Name, MessageID: j.messageID(),
+			From: j.data.Sender.Fold().String()}
+		switch {
+		case fits:
+			err = j.work.fact(tx, j.data, j.live.config.Provider.Name, f)
+		case j.data.Kind != pec.KindVirusDetection:
+			err = j.misfit(tx, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stated is the fact that a notification states, if any, and of whom.

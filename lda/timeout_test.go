@@ -476,3 +476,34 @@ func TestABadWatchHoldsUpNobody(t *testing.T) {
 		t.Error("the log does not say what is wrong")
 	}
 }
+
+// What names a sender who did not send the message is no certificate about it, before and after its acceptance: no clock
+// stops, nothing is an outcome, and what is true of the message still counts.
+func TestCertificatesThatNameAnotherSender(t *testing.T) {
+	conformance.Covers(t, "C088", "C131")
+	w := newWorld(t)
+	text, r, envelope := w.submission(&message{from: mario, to: []string{anna}})
+	about := w.certData(envelope)
+	forged := *about
+	forged.Sender = addr(t, luigi)
+	w.certifies(pec.KindTakeCharge, &forged, anna)
+	w.certifies(pec.KindDelivery, &forged, anna)
+	w.certifies(pec.KindTakeCharge, about, anna) // after the other one, and true
+	same(t, "submission", w.present(text, mario, "accettazione"+internal), []string{"250 2.0.0"})
+	same(t, "fact", []string{w.fact(r.Identifier, anna)}, []string{"taken"})
+	w.alarmed("contradictory")
+	w.certifies(pec.KindNonDelivery, &forged, anna)
+	same(t, "fact", []string{w.fact(r.Identifier, anna)}, []string{"taken"})
+	n := 0
+	for _, e := range w.events(r.Identifier) {
+		if e == "contradiction" {
+			n++
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d contradictions in the log, want 3: %v", n, w.events(r.Identifier))
+	}
+	w.at(23*time.Hour + 20*time.Minute)
+	same(t, "notices", w.notices(mario), []string{last(anna)})
+	w.audited(r.Identifier)
+}

@@ -33,6 +33,8 @@ type Fact struct {
 	Time time.Time
 	// Provider is who says so.
 	Provider string
+	// From is the sender that the artefact names, folded; empty in what we say ourselves.
+	From string
 	// MessageID is that of the artefact, with brackets.
 	MessageID string
 }
@@ -51,13 +53,19 @@ type factJSON struct {
 	Kind      FactKind  `json:"kind"`
 	Time      time.Time `json:"time"`
 	Provider  string    `json:"provider,omitempty"`
+	From      string    `json:"from,omitempty"`
 	MessageID string    `json:"message_id,omitempty"`
 }
 
 type stateJSON struct {
 	Taken *factJSON `json:"taken,omitempty"`
 	Final *factJSON `json:"final,omitempty"`
+	// Others name another sender than those above: which of them sent the message is known when it is accepted.
+	Others []*factJSON `json:"others,omitempty"`
 }
+
+// maxOthers bounds them: each is a signed artefact of a provider that invents senders.
+const maxOthers = 8
 
 // Record adds a fact. The first of a sort stands: when a final fact of the other kind is there already, it is returned,
 // nothing is changed, and the caller logs and alarms. What says the same again is no contradiction.
@@ -70,26 +78,44 @@ func Record(tx store.Tx, f Fact) (contradicts *Fact, err error) {
 	if err != nil {
 		return nil, err
 	}
-	place := &state.Final
-	switch f.Kind {
-	case Taken:
-		place = &state.Taken
-	case Delivered, NotDelivered:
-	default:
+	place := state.place(f.Kind)
+	if place == nil {
 		return nil, fmt.Errorf("%w: kind %q", ErrFact, f.Kind)
 	}
-	if old := *place; old != nil {
-		if old.Kind == f.Kind {
+	row := &factJSON{Kind: f.Kind, Time: f.Time, Provider: f.Provider, From: f.From, MessageID: f.MessageID}
+	switch old := *place; {
+	case old == nil:
+		*place = row
+	case old.From != "" && f.From != "" && old.From != f.From:
+		if len(state.Others) == maxOthers {
 			return nil, nil
 		}
+		state.Others = append(state.Others, row)
+	case old.Kind == f.Kind:
+		return nil, nil
+	default:
 		return old.fact(f.Sender, f.Identifier, f.Recipient), nil
 	}
-	*place = &factJSON{Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID}
-	data, err := store.Encode(state)
-	if err != nil {
-		return nil, err
+	return nil, state.put(tx, key)
+}
+
+// place is where a fact of a kind stands, nil for none.
+func (s *stateJSON) place(kind FactKind) **factJSON {
+	switch kind {
+	case Taken:
+		return &s.Taken
+	case Delivered, NotDelivered:
+		return &s.Final
 	}
-	return nil, tx.Put(tableFacts, key, data)
+	return nil
+}
+
+func (s *stateJSON) put(tx store.Tx, key []byte) error {
+	data, err := store.Encode(s)
+	if err != nil {
+		return err
+	}
+	return tx.Put(tableFacts, key, data)
 }
 
 // Outcome returns what is known of a recipient of a message of the provider sender; the zero state when nothing is.
@@ -101,12 +127,58 @@ func Outcome(tx store.Tx, sender string, id pec.Identifier, recipient pec.Addres
 	return State{Taken: state.Taken.fact(sender, id, recipient), Final: state.Final.fact(sender, id, recipient)}, nil
 }
 
+// Disown drops the facts about the certified recipients of a submission that came before it and name another sender: they
+// are about no message that was sent. It returns them.
+func (s Submission) Disown(tx store.Tx, sender string) (dropped []Fact, err error) {
+	recipients, err := s.Certified(tx, sender)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range recipients {
+		key := factKey(sender, s.Identifier, r.Address)
+		state, err := readState(tx, key)
+		if err != nil {
+			return nil, err
+		}
+		others := state.disown(s.Sender.Fold().String())
+		if len(others) == 0 {
+			continue
+		}
+		for _, f := range others {
+			dropped = append(dropped, *f.fact(sender, s.Identifier, r.Address))
+		}
+		if err := state.put(tx, key); err != nil {
+			return nil, err
+		}
+	}
+	return dropped, nil
+}
+
+// disown leaves what names a sender, or none, and returns the rest.
+func (s *stateJSON) disown(from string) (others []*factJSON) {
+	all := append([]*factJSON{s.Taken, s.Final}, s.Others...)
+	*s = stateJSON{}
+	for _, f := range all {
+		switch {
+		case f == nil:
+		case f.From != "" && f.From != from:
+			others = append(others, f)
+		default:
+			if place := s.place(f.Kind); *place == nil {
+				*place = f
+			}
+		}
+	}
+	return others
+}
+
 func (f *factJSON) fact(sender string, id pec.Identifier, recipient pec.Address) *Fact {
 	if f == nil {
 		return nil
 	}
 	return &Fact{
-		Sender: sender, Identifier: id, Recipient: recipient, Kind: f.Kind, Time: f.Time, Provider: f.Provider, MessageID: f.MessageID,
+		Sender: sender, Identifier: id, Recipient: recipient, Kind: f.Kind, Time: f.Time, Provider: f.Provider, From: f.From,
+		MessageID: f.MessageID,
 	}
 }
 
