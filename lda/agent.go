@@ -198,13 +198,26 @@ func (a *Agent) handle(ctx context.Context, p *presentation) []error {
 	if _, err := j.instant(ctx, j.record.Instant); err != nil {
 		return allAnswers(p, err)
 	}
-	end, err := a.turns.take(ctx, turnOf(j.record))
+	end, err := a.turn(ctx, turnOf(j.record))
 	if err != nil {
 		return allAnswers(p, err)
 	}
 	defer end()
 	j.run(ctx)
 	return j.answers
+}
+
+// turn waits for the turn of a message, and asks once more whether the clock may be certified by: it was a long wait.
+func (a *Agent) turn(ctx context.Context, message string) (end func(), err error) {
+	end, err = a.turns.take(ctx, message)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.o.ClockSound(); err != nil {
+		end()
+		return nil, fail("read the clock", "", pec.ErrorTemporary, err)
+	}
+	return end, nil
 }
 
 // closed raises the alarm for what is not from our milter, and returns the error as it is. What is turned away for good

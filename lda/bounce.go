@@ -56,7 +56,7 @@ func (a *Agent) bounce(ctx context.Context, p *presentation) error {
 	if err != nil {
 		return err
 	}
-	end, err := a.turns.take(ctx, string(b.about.Identifier))
+	end, err := a.turn(ctx, string(b.about.Identifier))
 	if err != nil {
 		return err
 	}

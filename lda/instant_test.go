@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +78,52 @@ func TestUnsoundClockTellsNobody(t *testing.T) {
 	w.unsound.Store(nil)
 	w.at(13 * time.Hour)
 	same(t, "with a clock that is kept", w.notices(mario), []string{first(anna)})
+}
+
+// whileWaiting has something wait for the turn of a message, changes the world meanwhile, and lets it go on.
+func (w *world) whileWaiting(message pec.Identifier, do, change func()) {
+	w.t.Helper()
+	end, err := w.agent.turns.take(w.t.Context(), string(message))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(do)
+	for waiting := 0; waiting < 2; time.Sleep(time.Millisecond) {
+		w.agent.turns.mu.Lock()
+		waiting = w.agent.turns.busy[string(message)].waiting
+		w.agent.turns.mu.Unlock()
+	}
+	change()
+	end()
+	running.Wait()
+}
+
+// TestClockGoesWrongMeanwhile: what waited for its turn asks again whether the clock may be certified by, and no notice is
+// dated by one that was set back.
+func TestClockGoesWrongMeanwhile(t *testing.T) {
+	conformance.Covers(t, "C088", "C186")
+	w := newWorld(t)
+	wrong := errors.New("nobody keeps the clock")
+	envelope, r, _ := w.incoming(&message{from: anna, to: []string{luigi}})
+	w.whileWaiting(r.Identifier,
+		func() { same(t, "an envelope", w.present(envelope, anna, luigi), []string{"451 4.3.0"}) },
+		func() { w.unsound.Store(&wrong) })
+	same(t, "luigi", w.in(luigi), []string{})
+	w.unsound.Store(nil)
+
+	about := w.accepts(mario, anna)
+	look := func() { w.at(13 * time.Hour) }
+	w.whileWaiting(about.Identifier, look, func() { w.unsound.Store(&wrong) })
+	same(t, "notices with a wrong clock", w.notices(mario), []string{})
+	w.unsound.Store(nil)
+	w.clock.shift.Store(int64(13*time.Hour + 2*time.Minute))
+	look = func() { w.at(13*time.Hour + 2*time.Minute) }
+	w.whileWaiting(about.Identifier, look, func() { w.clock.shift.Store(int64(11 * time.Hour)) })
+	same(t, "notices with a clock that was set back", w.notices(mario), []string{})
+	w.at(14 * time.Hour)
+	same(t, "notices in the end", w.notices(mario), []string{first(anna)})
+	w.audited(about.Identifier)
 }
 
 // TestClockSetBack: a message whose instant is still to come waits until it has come, with an alarm; a second is waited for.

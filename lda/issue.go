@@ -19,7 +19,7 @@ import (
 // a later run makes the same bytes.
 type plan struct {
 	keys []effect.Key
-	at   time.Time // the instant of the notification; zero is the present
+	at   time.Time // the instant of the notification
 	// data is what compose cannot find in the message, for the keys that nobody has worked on.
 	data    func(free []effect.Key) []byte
 	compose func(p effect.Prepared) (compose.Notification, error)
@@ -72,9 +72,6 @@ func (w *work) again(ctx context.Context, c *effect.Claim, p plan, prepared effe
 
 func (w *work) fresh(ctx context.Context, c *effect.Claim, p plan) error {
 	prepared := effect.Prepared{Keys: c.Free, Instant: p.at}
-	if prepared.Instant.IsZero() {
-		prepared.Instant = w.agent.now()
-	}
 	if p.data != nil {
 		prepared.Data = p.data(c.Free)
 	}

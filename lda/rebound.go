@@ -11,7 +11,7 @@ import (
 // resume ends what an earlier presentation of a bounce began to certify of a recipient that has an outcome by now: what
 // its provider says may have come between. A notice that the sender has is written down, and contradicts or not; one that
 // did not arrive is taken back: there is no second notice, and none against what is known. A virus notice that is being
-// told ends it itself. [C179]
+// told ends it itself, and so does a delivery receipt. [C179]
 func (b *bounced) resume(ctx context.Context, p plan) error {
 	claim, err := b.claim(ctx, p.keys)
 	if err != nil {
@@ -23,7 +23,7 @@ func (b *bounced) resume(ctx context.Context, p plan) error {
 		if err := decode(prepared.Data, &o); err != nil {
 			return err
 		}
-		if o.Virus != "" {
+		if o.Failure == nil || o.Virus != "" { // a delivery receipt, like a virus notice, is ended by who issues it
 			continue
 		}
 		if err := b.endOrTakeBack(ctx, claim, p, prepared); err != nil {

@@ -26,6 +26,7 @@ type timeouts struct {
 	about  *pec.CertData
 	digest [32]byte // of the signed part of the envelope
 	last   bool
+	at     time.Time // the instant of those that nobody has begun
 }
 
 // timeout is what is stored of a time notice before it is handed over.
@@ -47,7 +48,7 @@ func (a *Agent) tellTimeout(ctx context.Context, watched tracking.Watch, s track
 	}()
 	w := a.newWork(&presentation{}, watched.Transaction, s.Identifier)
 	w.durable = true
-	end, err := a.turns.take(ctx, string(s.Identifier))
+	end, err := a.turn(ctx, string(s.Identifier))
 	if err != nil {
 		return err
 	}
@@ -56,8 +57,12 @@ func (a *Agent) tellTimeout(ctx context.Context, watched tracking.Watch, s track
 	if err != nil {
 		return err
 	}
+	at, err := w.instant(ctx, watched.Due) // no clock that was set back meanwhile may date it
+	if err != nil {
+		return err
+	}
 	defer w.abandon()
-	t := &timeouts{work: w, about: w.sent(s), digest: digest, last: watched.Last}
+	t := &timeouts{work: w, about: w.sent(s), digest: digest, last: watched.Last, at: at}
 	var failures []error
 	for _, recipient := range recipients {
 		failures = append(failures, t.tell(ctx, recipient))
@@ -72,6 +77,7 @@ func (t *timeouts) tell(ctx context.Context, recipient pec.Address) error {
 	err := t.issue(ctx, plan{
 		keys: []effect.Key{{Signer: t.about.Provider, Identifier: string(t.about.Identifier), Digest: t.digest,
 			Effect: timeoutEffect(t.last), Recipient: recipient.Fold().String()}},
+		at:      t.at,
 		data:    func([]effect.Key) []byte { return encode(stored) },
 		compose: t.compose,
 		done:    t.done,
