@@ -97,11 +97,11 @@ func (w *walker) judge(place string, a *arrived) {
 			w.judgeTold(id, r.String(), "taken", a)
 		}
 	case pec.KindTimeout:
-		key := id + " " + a.data.Delivery.String()
-		if w.truth.told[key] == nil {
-			w.truth.told[key] = map[string][32]byte{}
+		notice := timeoutFirst
+		if strings.Contains(a.data.Detail, lastCode) {
+			notice = timeoutLast
 		}
-		w.truth.told[key][string(pec.KindTimeout)] = a.digest // after 12 and after 24 hours, two in all
+		w.judgeTold(id, a.data.Delivery.String(), notice, a)
 	case pec.KindDelivery, pec.KindNonDelivery:
 		w.judgeTold(id, a.data.Delivery.String(), string(a.data.Kind), a)
 		w.judgeOutcome(id, a)
@@ -268,7 +268,7 @@ func (w *walker) complete() {
 			return err
 		}
 		ours := func(domain string) bool { return domain == "alfa.example" }
-		findings, err := ledger.Audit{Ours: ours, Settled: w.clock.Now()}.Run(tx)
+		findings, err := ledger.Audit{Ours: ours, Settled: w.clock.Now(), Now: w.clock.Now()}.Run(tx)
 		for _, f := range findings {
 			if f.Fault && !w.writtenLate(f) {
 				w.violate("the audit: rule %d: %s", f.Rule, f.Text)
@@ -278,19 +278,23 @@ func (w *walker) complete() {
 	})
 }
 
-// watched asks that a recipient of another provider has an outcome, or that somebody still waits for one, or that the
-// sender was told that none came.
+// The two time notices, as kinds of their own.
+const timeoutFirst, timeoutLast = string(pec.KindTimeout) + " 12 h", string(pec.KindTimeout) + " 24 h"
+
+// watched asks, more than a day later, that a recipient of another provider has an outcome, or that the sender was told that
+// none came; the rest of it is for the audit. Nobody waits any more.
 func (w *walker) watched(q queuedMail, recipient pec.Address) {
-	open := false
 	w.view(func(tx store.Tx) error {
 		return tracking.WatchesFrom(tx, tracking.Watch{}, func(one tracking.Watch) error {
-			open = open || one.Transaction == q.record.ID
+			if one.Transaction == q.record.ID {
+				w.violate("still watched after a day: %+v", one)
+			}
 			return nil
 		})
 	})
-	_, told := w.truth.told[string(q.record.Identifier)+" "+recipient.String()][string(pec.KindTimeout)]
-	if w.final(q.record.Identifier, recipient) == "" && !open && !told {
-		w.violate("vanished: nobody waits for %s", recipient)
+	_, told := w.truth.told[string(q.record.Identifier)+" "+recipient.String()][timeoutLast]
+	if w.final(q.record.Identifier, recipient) == "" && !told {
+		w.violate("vanished: nothing is known of %s, and the sender was not told", recipient)
 	}
 }
 
@@ -321,6 +325,9 @@ func (w *walker) writtenLate(f ledger.Finding) bool {
 func randomWalk(seed uint64) []walkStep {
 	r := rand.New(rand.NewPCG(seed, 9))
 	var all []walkStep
+	if seed%4 == 3 { // of every fourth the sender hears what the clocks tell him, and nothing else
+		all = append(all, walkStep{"silent", 0, 0})
+	}
 	for range 30 {
 		s := walkStep{"present", r.IntN(9), r.IntN(32)}
 		switch n := r.IntN(100); {
@@ -458,6 +465,7 @@ func TestWalksFindSeededFaults(t *testing.T) {
 		"nobody looks before repeating": {walkWays{noLook: true}, "in the mailbox twice"},
 		"a commit is lost":              {walkWays{losesCommit: true}, ""},
 		"receipts vanish on their way":  {walkWays{seesNothing: true}, "nobody was told"},
+		"nobody looks at the clocks":    {walkWays{noClocks: true}, "still watched"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := walkFolder(t)
