@@ -2,6 +2,7 @@ package lda
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -279,6 +280,33 @@ func TestAliasOfAMailboxName(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "copies in the end", []string{fmt.Sprint(len(w.in(pieno)), len(w.in(mario)), len(w.due()))}, []string{"1 4 0"})
+}
+
+// TestAliasWithoutItsHistory: while nobody can read what a mailbox answered before, the others get nothing on account of an
+// alias.
+func TestAliasWithoutItsHistory(t *testing.T) {
+	w := newWorld(t)
+	w.setAliases("rotta@alfa.example "+pieno, "due@alfa.example "+luigi+" "+pieno)
+	text, _, _ := w.incoming(&message{from: anna, to: []string{"rotta@alfa.example", "due@alfa.example"}})
+	same(t, "the first alias", w.present(text, anna, "rotta@alfa.example"), []string{"250 2.0.0"})
+	change := func(value func([]byte) []byte) {
+		if err := w.store.Update(t.Context(), func(tx store.Tx) error {
+			rows := map[string][]byte{}
+			err := tx.Scan(tableResults, nil, func(k, v []byte) error { rows[string(k)] = value(v); return nil })
+			for k, v := range rows {
+				err = errors.Join(err, tx.Put(tableResults, []byte(k), v))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(v []byte) []byte { return append([]byte("?"), v...) })
+	same(t, "the second, unread", w.present(text, anna, "due@alfa.example"), []string{"451 4.3.0"})
+	same(t, "luigi", w.in(luigi), []string{})
+	change(func(v []byte) []byte { return bytes.TrimPrefix(v, []byte("?")) })
+	same(t, "the second", w.present(text, anna, "due@alfa.example"), []string{"250 2.0.0"})
+	same(t, "luigi", w.in(luigi), []string{})
 }
 
 // TestListOfMany: a list of 200 is one recipient.

@@ -65,8 +65,12 @@ func (j *job) deliverAll(ctx context.Context, certified pec.Address) {
 	if err := j.presentedAs(e, certified); err != nil {
 		*e = *j.unexpanded(ctx, certified, err)
 	}
-	if e.alias && j.refusedBefore(ctx, e) {
-		return
+	if e.alias {
+		if refused, err := j.refusedBefore(ctx, e); err != nil {
+			*e = *j.unexpanded(ctx, certified, err)
+		} else if refused {
+			return
+		}
 	}
 	for _, t := range e.targets {
 		d, tried := j.boxes[t.Box.Fold()]
@@ -81,15 +85,21 @@ func (j *job) deliverAll(ctx context.Context, certified pec.Address) {
 }
 
 // refusedBefore says whether a mailbox of an alias refused this message already, be it for another recipient.
-func (j *job) refusedBefore(ctx context.Context, e *expansion) bool {
-	for _, t := range e.targets {
-		key := j.key(effectDelivery, t.Box)
-		if d, err := j.resultOf(ctx, key); err == nil && d.refused != nil { // an error is no result yet
-			j.boxes[t.Box.Fold()] = d
-			return true
+func (j *job) refusedBefore(ctx context.Context, e *expansion) (refused bool, err error) {
+	err = j.agent.o.Store.View(ctx, func(tx store.Tx) error {
+		for _, t := range e.targets {
+			d, err := readResult(tx, j.key(effectDelivery, t.Box))
+			if err != nil && !errors.Is(err, errNoResult) {
+				return err
+			}
+			if d.refused != nil {
+				j.boxes[t.Box.Fold()], refused = d, true
+				return nil
+			}
 		}
-	}
-	return false
+		return nil
+	})
+	return refused, err
 }
 
 // deliverTo delivers to one mailbox.

@@ -50,16 +50,26 @@ func failed(ctx context.Context, c *effect.Claim, k effect.Key, err error, also 
 	return err
 }
 
+// errNoResult says that a delivery has not ended yet.
+var errNoResult = errors.New("a delivery that is done, without its result")
+
 // resultOf is how a delivery that is done ended.
-func (w *work) resultOf(ctx context.Context, k effect.Key) (delivery, error) {
-	var r result
-	err := w.agent.o.Store.View(ctx, func(tx store.Tx) error {
-		value, found := tx.Get(tableResults, rowOf(k))
-		if !found {
-			return errors.New("a delivery that is done, without its result")
-		}
-		return decode(value, &r)
+func (w *work) resultOf(ctx context.Context, k effect.Key) (d delivery, err error) {
+	err = w.agent.o.Store.View(ctx, func(tx store.Tx) error {
+		d, err = readResult(tx, k)
+		return err
 	})
+	return d, err
+}
+
+// readResult is how a delivery ended, or [errNoResult].
+func readResult(tx store.Tx, k effect.Key) (delivery, error) {
+	value, found := tx.Get(tableResults, rowOf(k))
+	if !found {
+		return delivery{}, errNoResult
+	}
+	var r result
+	err := decode(value, &r)
 	switch {
 	case err != nil:
 		return delivery{}, err

@@ -70,7 +70,9 @@ type queuedMail struct {
 }
 
 // about says whether a message tells what became of another.
-func (q queuedMail) about() bool { return q.name == "bounce" || strings.HasPrefix(q.name, "notification") }
+func (q queuedMail) about() bool {
+	return q.name == "bounce" || strings.HasPrefix(q.name, "notification")
+}
 
 // stage is what all walks of one process share.
 type stage struct {
