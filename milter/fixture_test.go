@@ -146,7 +146,7 @@ func newWorldIn(t testing.TB, dir string) *world {
 	}
 	caFile, crlFile := w.file("ca.pem", ca.CertPEM()), w.file("crl.pem", must(ca.CRL()))
 	w.trustedFile = w.file("trusted.pem", append(ca.CertPEM(), must(ca.CRL())...))
-	trust := must(signer.NewTrust(signer.TrustFiles{CA: caFile, CRLs: []string{crlFile}}, slog.New(slog.DiscardHandler)))
+	trust := must(signer.NewTrust(signer.TrustFiles{CA: caFile, CRLs: []string{crlFile}}))
 	directory := index{w.alfa.record, w.beta.record, w.delta.record}
 	known := &mailbox.Result{State: mailbox.Known}
 	w.options = Options{

@@ -34,7 +34,7 @@ func TestSealAttachedIsWhatOpenSSLVerifies(t *testing.T) {
 		"-signer", signer, "-out", os.DevNull).CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v: %s", err, out)
 	}
-	if chain, err := readCertificates(signer); err != nil || len(chain) != 1 || !chain[0].Equal(p.cert) {
+	if chain, err := ReadCertificates(signer); err != nil || len(chain) != 1 || !chain[0].Equal(p.cert) {
 		t.Errorf("the signer's certificate is not in the file: %v", err)
 	}
 	// What OpenSSL writes again in DER is what it read.

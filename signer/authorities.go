@@ -16,7 +16,7 @@ type Authorities struct {
 // ReadAuthorities reads a PEM file: the self-signed certificates in it are trusted, the others are for building chains.
 // The error names the file.
 func ReadAuthorities(path string) (*Authorities, error) {
-	list, err := readCertificates(path)
+	list, err := ReadCertificates(path)
 	if err != nil {
 		return nil, err
 	}

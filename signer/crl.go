@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,14 +15,13 @@ const maxCRL = 64 << 20 // bytes of a file of revocation lists
 
 var oidIssuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 
-// crl is a revocation list whose signature was checked. It is immutable but for alarmed.
+// crl is a revocation list whose signature was checked. It is immutable.
 type crl struct {
 	file    string // or where it was fetched
 	list    *x509.RevocationList
 	issuer  *x509.Certificate // one of those that the list may be of; others have the same name and key
 	scope   distributionPoint
 	revoked serials
-	alarmed atomic.Bool // its end was told
 }
 
 // distributionPoint is the extension that says of which certificates a list speaks (RFC 5280 section 5.2.5).

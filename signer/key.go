@@ -134,7 +134,7 @@ const maxPEM = 1 << 20
 // The key file must be a regular one, owned by root or the user of this process, closed to group and others; the
 // errors of package secret and [ErrKey] say what is wrong. The key never leaves the Key that is returned.
 func LoadKey(certFile, keyFile string) (Key, error) {
-	chain, err := readCertificates(certFile)
+	chain, err := ReadCertificates(certFile)
 	if err != nil {
 		return nil, err
 	}
@@ -170,9 +170,6 @@ func chainOf(private crypto.Signer, list []*x509.Certificate) []*x509.Certificat
 	}
 	return chain
 }
-
-// ReadCertificates reads all certificates of a PEM file, at least one.
-func ReadCertificates(path string) ([]*x509.Certificate, error) { return readCertificates(path) }
 
 // EncodeCertificates is certificates as PEM.
 func EncodeCertificates(list []*x509.Certificate) (text []byte) {
@@ -211,8 +208,8 @@ func parseKey(content []byte) (crypto.Signer, error) {
 	return nil, fmt.Errorf("%w: PEM block %q is not an unencrypted private key", ErrKey, block.Type)
 }
 
-// readCertificates reads all certificates of a PEM file, at least one.
-func readCertificates(path string) ([]*x509.Certificate, error) {
+// ReadCertificates reads all certificates of a PEM file, at least one.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	content, err := readFile(path, maxPEM)
 	if err != nil {
 		return nil, err

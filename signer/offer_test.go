@@ -22,7 +22,7 @@ import (
 func offered(t testing.TB, files TrustFiles, authorities ...*x509.Certificate) *Trust {
 	t.Helper()
 	files.CA, files.Offered = writeFile(t, "ca.pem", pemCerts(authorities...)), true
-	trust, err := NewTrust(files, quiet())
+	trust, err := NewTrust(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,8 @@ func TestOffer(t *testing.T) {
 	if err := trust.Check(leaf, nil, now); !errors.Is(err, ErrRevoked) {
 		t.Errorf("Check after what was refused = %v, want %v", err, ErrRevoked)
 	}
-	if states := trust.State(now); len(states) != 1 || states[0].Revoked != 1 || states[0].File != "http://ca.example/crl" {
+	states := trust.State(now, []*x509.Certificate{leaf})
+	if lists := trust.current.Load().lists; len(states) != 1 || states[0].File != "http://ca.example/crl" || len(lists) != 1 || len(lists[0].revoked) != 1 {
 		t.Errorf("State = %+v, want the one list in use", states)
 	}
 }
@@ -112,7 +113,7 @@ func TestOfferedListsStay(t *testing.T) {
 	if err := next.Check(leaf, nil, now); !errors.Is(err, ErrRevoked) {
 		t.Errorf("Check of the next Trust = %v, want %v", err, ErrRevoked)
 	}
-	if len(without.State(now)) != 0 {
+	if len(without.current.Load().lists) != 0 {
 		t.Error("a Trust without the authority has its list")
 	}
 	if _, err := next.Offer(root.revoke(t, func(l *x509.RevocationList) { l.ThisUpdate = now.Add(-2 * time.Hour) }), "x", now); !errors.Is(err, ErrReplayed) {
@@ -238,7 +239,7 @@ func (ca *openSSLCA) run(args ...string) []byte {
 
 func (ca *openSSLCA) read(name string) *x509.Certificate {
 	ca.t.Helper()
-	certs, err := readCertificates(ca.path(name + ".pem"))
+	certs, err := ReadCertificates(ca.path(name + ".pem"))
 	if err != nil {
 		ca.t.Fatal(err)
 	}
@@ -295,8 +296,8 @@ func TestLargeList(t *testing.T) {
 		}
 	})
 	t.Logf("%d entries, %d bytes: read in %v, %d MiB stay, a look-up takes %v", entries, len(list), took, grown>>20, time.Duration(lookups.NsPerOp()))
-	if states := trust.State(now); states[0].Revoked != entries {
-		t.Errorf("%d entries are known, want %d", states[0].Revoked, entries)
+	if got := len(trust.current.Load().lists[0].revoked); got != entries {
+		t.Errorf("%d entries are known, want %d", got, entries)
 	}
 	if limit := int64(entries)*48 + 1<<20; grown > limit {
 		t.Errorf("it keeps %d bytes; want at most %d", grown, limit)

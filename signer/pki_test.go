@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -207,14 +206,12 @@ func newParty(t testing.TB, change ...func(*x509.Certificate)) *party {
 
 func (p *party) trust(t testing.TB) *Trust {
 	t.Helper()
-	trust, err := NewTrust(TrustFiles{CA: p.caFile, CRLs: []string{p.crlFile}}, quiet())
+	trust, err := NewTrust(TrustFiles{CA: p.caFile, CRLs: []string{p.crlFile}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return trust
 }
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // critical marks an extension that crypto/x509 writes as not critical, or the other way.
 func withExtension(oid asn1.ObjectIdentifier, critical bool, value []byte) func(*x509.Certificate) {

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -13,8 +12,7 @@ import (
 	"time"
 )
 
-// crlGrace is how long a revocation list that was not renewed is still believed, with an alarm, unless [TrustFiles] say
-// otherwise.
+// crlGrace is how long a revocation list that was not renewed is still believed, unless [TrustFiles] say otherwise.
 const crlGrace = 24 * time.Hour
 
 // TrustFiles says what a [Trust] is made of.
@@ -44,7 +42,6 @@ type Online interface {
 // Trust judges certificates: chain, dates and revocation. It is safe for concurrent use.
 type Trust struct {
 	files   TrustFiles
-	log     *slog.Logger
 	writing sync.Mutex
 	current atomic.Pointer[anchors]
 }
@@ -57,13 +54,12 @@ type anchors struct {
 	stamps  []fileStamp
 }
 
-// NewTrust reads the files, all of which MUST exist and be good: without revocation lists nobody is judged. Alarms go
-// to log. [C110] [C111]
-func NewTrust(files TrustFiles, log *slog.Logger) (*Trust, error) {
+// NewTrust reads the files, all of which MUST exist and be good: without revocation lists nobody is judged. [C110] [C111]
+func NewTrust(files TrustFiles) (*Trust, error) {
 	if files.Grace == 0 {
 		files.Grace = crlGrace
 	}
-	t := &Trust{files: files, log: log}
+	t := &Trust{files: files}
 	if err := t.Reload(); err != nil {
 		return nil, err
 	}
@@ -144,20 +140,41 @@ func (f TrustFiles) read() (*anchors, error) {
 type CRLState struct {
 	File       string // or the URL
 	Issuer     string
-	ThisUpdate time.Time
 	NextUpdate time.Time
-	Revoked    int  // how many certificates are on it
-	Expired    bool // its successor was due before the instant that was asked for
+	Believed   time.Time // until when, if no newer one comes
 }
 
-// State lists the revocation lists as of an instant.
-func (t *Trust) State(at time.Time) []CRLState {
+// Ended says whether the successor of the list was due before an instant.
+func (s CRLState) Ended(at time.Time) bool { return at.After(s.NextUpdate) }
+
+// State lists the revocation lists by which [Trust.Check] judges certificates, as of an instant. A list that has a newer one in
+// its place, or that speaks of none of them, is not there: that nobody renews it costs no mail.
+func (t *Trust) State(at time.Time, certs []*x509.Certificate) []CRLState {
+	a := t.current.Load()
 	var states []CRLState
-	for _, c := range t.current.Load().lists {
-		states = append(states, CRLState{File: c.file, Issuer: c.list.Issuer.String(), ThisUpdate: c.list.ThisUpdate,
-			NextUpdate: c.list.NextUpdate, Revoked: len(c.revoked), Expired: at.After(c.list.NextUpdate)})
+	seen := map[*crl]bool{nil: true}
+	for _, list := range a.consulted(certs, at) {
+		if !seen[list] {
+			seen[list] = true
+			states = append(states, CRLState{File: list.file, Issuer: list.list.Issuer.String(), NextUpdate: list.list.NextUpdate,
+				Believed: list.list.NextUpdate.Add(t.files.Grace)})
+		}
 	}
 	return states
+}
+
+// consulted are the lists that speak of certificates and of the authorities above them; nil stands for one that is missing, and
+// some are there repeatedly.
+func (a *anchors) consulted(certs []*x509.Certificate, at time.Time) (lists []*crl) {
+	for _, cert := range certs {
+		chains, _ := a.chains(cert, nil, at) // of one without a chain nothing counts, whatever lists say
+		for _, chain := range chains {
+			for i, cert := range chain[:len(chain)-1] {
+				lists = append(lists, newest(a.lists, cert, chain[i+1]))
+			}
+		}
+	}
+	return lists
 }
 
 // Check judges a certificate as of an instant, with the certificates that came along. The chain leads to a trusted
@@ -224,15 +241,8 @@ func (t *Trust) checkLists(a *anchors, cert, issuer *x509.Certificate, at time.T
 		return fmt.Errorf("%w: serial number %v of %s", ErrRevoked, cert.SerialNumber, issuer.Subject)
 	}
 	due := list.list.NextUpdate
-	if !at.After(due) {
-		return nil
-	}
 	if at.After(due.Add(t.files.Grace)) {
 		return fmt.Errorf("%w of %s: %s ended %s", ErrNoCRL, issuer.Subject, list.file, due.UTC().Format(time.RFC3339))
-	}
-	if !list.alarmed.Swap(true) {
-		t.log.Error("revocation list has ended; it is believed for some time more",
-			"file", list.file, "issuer", issuer.Subject.String(), "ended", due, "until", due.Add(t.files.Grace))
 	}
 	return nil
 }

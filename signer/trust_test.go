@@ -7,10 +7,8 @@ import (
 	"encoding/asn1"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"math/big"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +17,7 @@ import (
 
 func trustOf(t testing.TB, ca []byte, crls ...[]byte) *Trust {
 	t.Helper()
-	trust, err := NewTrust(trustFiles(t, ca, crls...), quiet())
+	trust, err := NewTrust(trustFiles(t, ca, crls...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +142,7 @@ func TestCertificatesSignedOverSHA1AreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		certs, err := readCertificates(writeFile(t, "leaf", out))
+		certs, err := ReadCertificates(writeFile(t, "leaf", out))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,20 +157,19 @@ func TestAListThatEndedIsBelievedForADay(t *testing.T) {
 	root := newAuthority(t, "Root", nil)
 	good, bad := root.issue(t, rsaKey(t, "alfa"), 7), root.issue(t, rsaKey(t, "alfa"), 8)
 	files := trustFiles(t, pemCerts(root.cert), root.revoke(t, func(l *x509.RevocationList) { l.NextUpdate = now }, bad))
-	var logged bytes.Buffer
-	trust, err := NewTrust(files, slog.New(slog.NewTextHandler(&logged, nil)))
+	trust, err := NewTrust(files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		after      time.Duration
-		good, bad  error
-		alarm, end bool
+		after     time.Duration
+		good, bad error
+		end       bool
 	}{
-		{0, nil, ErrRevoked, false, false},
-		{time.Second, nil, ErrRevoked, true, true},
-		{24 * time.Hour, nil, ErrRevoked, true, true},
-		{24*time.Hour + time.Second, ErrNoCRL, ErrRevoked, true, true},
+		{0, nil, ErrRevoked, false},
+		{time.Second, nil, ErrRevoked, true},
+		{24 * time.Hour, nil, ErrRevoked, true},
+		{24*time.Hour + time.Second, ErrNoCRL, ErrRevoked, true},
 	} {
 		at := now.Add(c.after)
 		if err := trust.Check(good, nil, at); !errors.Is(err, c.good) {
@@ -181,13 +178,28 @@ func TestAListThatEndedIsBelievedForADay(t *testing.T) {
 		if err := trust.Check(bad, nil, at); !errors.Is(err, c.bad) {
 			t.Errorf("%s after its end: Check of what it revokes = %v, want %v", c.after, err, c.bad)
 		}
-		if got := strings.Count(logged.String(), "level=ERROR"); got != map[bool]int{true: 1}[c.alarm] {
-			t.Errorf("%s after its end: %d alarms:\n%s", c.after, got, &logged)
-		}
-		state := trust.State(at)
-		if len(state) != 1 || state[0].Expired != c.end || state[0].File != files.CRLs[0] || !state[0].NextUpdate.Equal(now) {
+		state := trust.State(at, []*x509.Certificate{good, bad})
+		if len(state) != 1 || state[0].Ended(at) != c.end || state[0].File != files.CRLs[0] || !state[0].NextUpdate.Equal(now) ||
+			!state[0].Believed.Equal(now.Add(24*time.Hour)) {
 			t.Errorf("%s after its end: State = %+v", c.after, state)
 		}
+	}
+}
+
+// A list that was superseded, and one of an authority by which nobody signs, say nothing of when lists end.
+func TestStateIsOfTheListsThatMatter(t *testing.T) {
+	root, orphan := newAuthority(t, "Root", nil), newAuthority(t, "Orphan", nil)
+	leaf := root.issue(t, rsaKey(t, "alfa"), 7)
+	ended := func(l *x509.RevocationList) {
+		l.ThisUpdate, l.NextUpdate = now.Add(-48*time.Hour), now.Add(-24*time.Hour)
+	}
+	files := trustFiles(t, pemCerts(root.cert, orphan.cert), root.revoke(t, ended), root.revoke(t, nil), orphan.revoke(t, ended))
+	trust, err := NewTrust(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state := trust.State(now, []*x509.Certificate{leaf}); len(state) != 1 || state[0].Ended(now) || state[0].File != files.CRLs[1] {
+		t.Errorf("State = %+v, want the one list that is in use", state)
 	}
 }
 
@@ -196,7 +208,7 @@ func TestTrustIsReloaded(t *testing.T) {
 	root := newAuthority(t, "Root", nil)
 	leaf := root.issue(t, rsaKey(t, "alfa"), 7)
 	files := trustFiles(t, pemCerts(root.cert), root.revoke(t, nil))
-	trust, err := NewTrust(files, quiet())
+	trust, err := NewTrust(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +282,7 @@ func TestNewTrustRefuses(t *testing.T) {
 		"a list of some reasons":        trustFiles(t, ca, extension(oidIssuingDistributionPoint, 0x30, 4, 0x83, 2, 1, 0x40)),
 		"one good list and one bad one": trustFiles(t, ca, list, tampered),
 	} {
-		if _, err := NewTrust(files, quiet()); err == nil {
+		if _, err := NewTrust(files); err == nil {
 			t.Errorf("NewTrust takes %s", name)
 		}
 	}

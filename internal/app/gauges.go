@@ -44,7 +44,7 @@ func measureParts(m *metrics.Metrics, p *parts, now time.Time) {
 	m.Set(metrics.DirectoryProblems, float64(state.Problems))
 	m.Set(metrics.CertificateExpires, seconds(p.key.Certificates()[0].NotAfter))
 	var first time.Time
-	for _, list := range p.trust.State(now) {
+	for _, list := range p.trust.State(now, p.signers()) {
 		if first.IsZero() || list.NextUpdate.Before(first) {
 			first = list.NextUpdate
 		}

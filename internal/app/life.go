@@ -51,11 +51,32 @@ func (l *life) look(p *parts, now time.Time, log *slog.Logger, m *metrics.Metric
 	l.again = now.Add(lifeAgain)
 }
 
-// watchCertificate looks until ctx ends.
+// overdue watches the lists of revoked certificates that have ended: when the alarm of each comes again, by file and issuer.
+type overdue map[[2]string]time.Time
+
+// look says which of the lists that matter have ended and have no successor, whether or not mail comes, again and again: once
+// they are believed no more, what those certificates sign waits. [C113]
+func (o overdue) look(lists []signer.CRLState, now time.Time, log *slog.Logger, m *metrics.Metrics) {
+	for _, list := range lists {
+		id := [2]string{list.File, list.Issuer}
+		if !list.Ended(now) || now.Before(o[id]) {
+			continue
+		}
+		o[id] = now.Add(lifeAgain)
+		m.Count(metrics.Alarms, "revocation")
+		log.Error("a revocation list has ended, and no newer one came", slog.Bool("alarm", true), slog.String("file", list.File),
+			slog.String("issuer", list.Issuer), slog.Time("ended", list.NextUpdate), slog.Time("believed_until", list.Believed))
+	}
+}
+
+// watchCertificate looks at the certificate that signs, and at the lists of all, until ctx ends.
 func (p *parts) watchCertificate(ctx context.Context, d Deps, m *metrics.Metrics) {
 	var l life
+	lists := overdue{}
 	for {
-		l.look(p, d.Clock.Now(), d.Log, m)
+		now := d.Clock.Now()
+		l.look(p, now, d.Log, m)
+		lists.look(p.trust.State(now, p.signers()), now, d.Log, m)
 		if d.Clock.Sleep(ctx, trustEvery) != nil {
 			return
 		}

@@ -2,6 +2,9 @@ package app
 
 import (
 	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,7 +56,7 @@ func TestEndOfTheCertificateIsAnAlarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := signer.TrustFiles{CA: write("ca", authority.CertPEM()), CRLs: []string{write("crl", crl)}}
-	if p.trust, err = signer.NewTrust(files, slog.New(slog.DiscardHandler)); err != nil {
+	if p.trust, err = signer.NewTrust(files); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
@@ -84,3 +87,66 @@ func TestEndOfTheCertificateIsAnAlarm(t *testing.T) {
 		t.Errorf("a certificate that is revoked is no alarm:\n%s", &log)
 	}
 }
+
+// minutes is a clock that ends what sleeps on it after a number of times.
+type minutes struct {
+	now  time.Time
+	left int
+}
+
+func (m *minutes) Now() time.Time { return m.now }
+
+func (m *minutes) Sleep(_ context.Context, d time.Duration) error {
+	m.now = m.now.Add(d)
+	if m.left--; m.left <= 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A list of revoked certificates that has ended is an alarm without any mail, once an hour.
+func TestEndOfAListIsAnAlarm(t *testing.T) {
+	conformance.Covers(t, "C113")
+	now := time.Now()
+	authority, err := pki.NewAuthority("CA", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := authority.Signing("Alfa PEC", "posta-certificata@alfa.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := authority.CRL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := signer.TrustFiles{CA: filepath.Join(dir, "ca"), CRLs: []string{filepath.Join(dir, "crl")}}
+	if err := errors.Join(os.WriteFile(files.CA, authority.CertPEM(), 0o600), os.WriteFile(files.CRLs[0], list, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	p := &parts{key: keyOf{cert: pair.Cert}, watched: []*x509.Certificate{pair.Cert}}
+	if p.trust, err = signer.NewTrust(files); err != nil {
+		t.Fatal(err)
+	}
+	ends := p.trust.State(now, p.watched)[0].NextUpdate
+	for _, c := range []struct {
+		from          time.Duration
+		minutes, want int
+	}{{-30 * time.Minute, 30, 0}, {time.Second, 59, 1}, {time.Second, 61, 2}} {
+		var log bytes.Buffer
+		d := Deps{Clock: &minutes{now: ends.Add(c.from), left: c.minutes}, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		p.watchCertificate(t.Context(), d, metrics.New())
+		if got := strings.Count(log.String(), "a revocation list has ended"); got != c.want || strings.Count(log.String(), "alarm=true") < c.want {
+			t.Errorf("%d minutes from %v after the end: %d alarms, want %d:\n%s", c.minutes, c.from, got, c.want, &log)
+		}
+	}
+}
+
+// keyOf is a key of which only the certificate is there.
+type keyOf struct {
+	signer.Key
+	cert *x509.Certificate
+}
+
+func (c keyOf) Certificates() []*x509.Certificate { return []*x509.Certificate{c.cert} }

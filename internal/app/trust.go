@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/config"
@@ -58,7 +59,7 @@ func (p *parts) newTrust(d Deps, m *metrics.Metrics) (err error) {
 			Deadline: c.Revocation.OCSPDeadline, Every: c.Revocation.Every, Roots: roots, Clock: d.Clock, Log: d.Log, Metrics: m,
 		})
 	}
-	p.trust, err = signer.NewTrust(files, d.Log)
+	p.trust, err = signer.NewTrust(files)
 	return err
 }
 
@@ -94,9 +95,14 @@ func (p *parts) newFetcher(d Deps, m *metrics.Metrics) (*revocation.Fetcher, err
 	return revocation.New(o), nil
 }
 
-// certificates are all whose revocation matters to us: those of the directory, our own, and the authorities'.
+// certificates are all whose revocation matters to us: the authorities', and those of signers.
 func (p *parts) certificates() []*x509.Certificate {
-	all := append(p.trust.Authorities(), p.watched...)
+	return append(p.trust.Authorities(), p.signers()...)
+}
+
+// signers are the certificates by which mail is signed: our own, and those of the directory.
+func (p *parts) signers() []*x509.Certificate {
+	all := slices.Clone(p.watched)
 	if p.directory == nil { // it is being loaded
 		return all
 	}

@@ -3,7 +3,6 @@ package examine
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/ceralacca/ceralacca/pec"
@@ -44,7 +43,7 @@ func New(o Options) (*Examiner, error) {
 			return nil, errors.New("--crl needs --ca, the authority that signed the list")
 		}
 		files := signer.TrustFiles{CA: o.CA, CRLs: []string{o.CRL}}
-		if e.trust, err = signer.NewTrust(files, slog.New(slog.DiscardHandler)); err != nil {
+		if e.trust, err = signer.NewTrust(files); err != nil {
 			return nil, err
 		}
 	}

@@ -95,7 +95,7 @@ func (w *world) start(change ...func(*revocation.Options)) {
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	var err error
-	if w.trust, err = signer.NewTrust(signer.TrustFiles{CA: ca, Offered: true}, log); err != nil {
+	if w.trust, err = signer.NewTrust(signer.TrustFiles{CA: ca, Offered: true}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.options = revocation.Options{URLs: []string{w.server.URL + "/ca.crl"}, Cache: filepath.Join(w.dir, "cache"), Every: 10 * time.Minute,

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -96,7 +95,7 @@ func trust(authority *pki.Authority, revoked ...*x509.Certificate) *signer.Trust
 			panic(err)
 		}
 	}
-	return must(signer.NewTrust(signer.TrustFiles{CA: ca, CRLs: []string{crl}}, slog.New(slog.DiscardHandler)))
+	return must(signer.NewTrust(signer.TrustFiles{CA: ca, CRLs: []string{crl}}))
 }
 
 // elliptical is a signing certificate for a key of another kind.
