@@ -35,6 +35,7 @@ type parts struct {
 	hmac      transaction.Key
 	trust     *signer.Trust
 	lists     *revocation.Fetcher
+	ocsp      *revocation.OCSP    // nil asks nobody
 	watched   []*x509.Certificate // whose distribution points are followed beside those of the directory
 	directory *directory.Loader
 	mailboxes *mailbox.Mailboxes

@@ -33,6 +33,9 @@ func (p *parts) loadTrust(ctx context.Context, l loader, running *parts) (err er
 	}
 	if running != nil {
 		p.trust.Inherit(running.trust)
+		if p.ocsp != nil {
+			p.ocsp.Inherit(running.ocsp)
+		}
 	}
 	p.lists.Load(ctx)
 	own, now := p.key.Certificates()[0], l.deps.Clock.Now()
@@ -55,9 +58,10 @@ func (p *parts) newTrust(d Deps, m *metrics.Metrics) (err error) {
 	files := signer.TrustFiles{CA: c.Key.CA, CRLs: c.Key.CRL, Offered: c.Revocation.Fetches(), Grace: c.Revocation.Grace,
 		Unknown: unknown(c.Revocation.Unavailable, d.Log, m)}
 	if c.Revocation.OCSP == config.OCSPOn {
-		files.Online = revocation.NewOCSP(revocation.OCSPOptions{
+		p.ocsp = revocation.NewOCSP(revocation.OCSPOptions{
 			Deadline: c.Revocation.OCSPDeadline, Every: c.Revocation.Every, Roots: roots, Clock: d.Clock, Log: d.Log, Metrics: m,
 		})
+		files.Online = p.ocsp
 	}
 	p.trust, err = signer.NewTrust(files)
 	return err

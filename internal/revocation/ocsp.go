@@ -63,6 +63,27 @@ func NewOCSP(o OCSPOptions) *OCSP {
 	return &OCSP{o: o, client: newClient(o.Roots), known: map[[sha256.Size]byte]*state{}}
 }
 
+// Inherit takes over the answers that an OCSP of an earlier configuration has: what is revoked stays so. Questions under way are
+// asked again. It does nothing to old, which may go on serving; old may be nil. [C113]
+func (c *OCSP) Inherit(old *OCSP) {
+	if old == nil || old == c {
+		return
+	}
+	old.mu.Lock()
+	inherited := make(map[[sha256.Size]byte]*state, len(old.known))
+	for id, s := range old.known {
+		inherited[id] = &state{answer: s.answer, until: s.until, next: s.next, trouble: s.trouble}
+	}
+	old.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, s := range inherited {
+		if c.known[id] == nil {
+			c.known[id] = s
+		}
+	}
+}
+
 // Ask implements signer.Online. A certificate without a responder is not known; so is one whose responder does not answer, and
 // has said nothing that still holds.
 func (c *OCSP) Ask(cert, issuer *x509.Certificate) (signer.OCSPAnswer, bool) {

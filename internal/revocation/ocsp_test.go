@@ -130,6 +130,25 @@ func TestOCSPAnswersAreKept(t *testing.T) {
 	r.want("an older answer that says good", true, true, 6)
 }
 
+// What is revoked stays so through a reload, while the responder is silent; nobody is asked anew before it is time.
+func TestOCSPAnswersAreInherited(t *testing.T) {
+	conformance.Covers(t, "C113")
+	r := newResponder(t)
+	r.set(ocsp.Revoked, time.Hour)
+	r.want("first", true, true, 1)
+	r.mu.Lock()
+	r.fails = true
+	r.mu.Unlock()
+	next := revocation.NewOCSP(revocation.OCSPOptions{Deadline: 300 * time.Millisecond, Every: 10 * time.Minute, Clock: r.clock,
+		Log: slog.New(slog.NewTextHandler(&r.log, nil)), Metrics: metrics.New()})
+	next.Inherit(nil)
+	next.Inherit(r.ocsp)
+	r.ocsp = next
+	r.want("after the reload", true, true, 1)
+	r.clock.pass(11 * time.Minute)
+	r.want("after the interval, while it fails", true, true, 2)
+}
+
 // Mail waits for a slow responder no longer than the deadline, and has its answer when it is there.
 func TestOCSPDeadline(t *testing.T) {
 	conformance.Covers(t, "C113")
