@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,16 +82,40 @@ func (r *renewal) wantSigns(when string, want *pki.Pair) {
 	}
 }
 
+func (r *renewal) read(name string) []byte {
+	r.t.Helper()
+	data, err := os.ReadFile(r.Path(name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return data
+}
+
+// keepDirectory puts a version where the agent would, under the name that it would give it.
+func (r *renewal) keepDirectory(at time.Time, file []byte) {
+	r.t.Helper()
+	keepVersion(r.t, r.World, at, file)
+}
+
+func keepVersion(t *testing.T, w *apptest.World, at time.Time, file []byte) {
+	t.Helper()
+	folder := w.Path("state/directory")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("%s-%x.ldif.p7m", at.UTC().Format("20060102T150405.000Z"), sha256.Sum256(file))
+	if err := os.WriteFile(filepath.Join(folder, name), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // No certificate is taken into use that cannot sign, or that others do not know yet; what is refused changes nothing.
 func TestCertRotateRefuses(t *testing.T) {
 	conformance.Covers(t, "C003", "C210")
 	r := newRenewal(t)
 	now, year := time.Now(), time.Now().AddDate(2, 0, 0)
 	r.SignDirectory(t, "alfa.example", r.Signing, r.next)
-	version, err := os.ReadFile(r.Path("igpec.p7m"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	version := r.read("igpec.p7m")
 	for _, c := range []struct {
 		name, says string
 		harm       func()
@@ -136,17 +162,18 @@ func TestCertRotateRefuses(t *testing.T) {
 			r.use(now.Add(-time.Hour), year, apptest.Address)
 			r.SignDirectory(t, "alfa.example", r.Signing, r.next)
 		}, []string{"--undo"}},
+		{"that only what is published has, and not the agent", "ceralacca directory update", func() {
+			r.keepDirectory(now.Add(-48*time.Hour), version)
+			r.SignDirectory(t, "alfa.example", r.Signing, r.next)
+		}, nil},
+		{"that only a version has that waits", "ceralacca directory update", func() {
+			r.Write(t, "state/directory/waiting.ldif.p7m", r.read("igpec.p7m"))
+		}, []string{"--early"}},
 		{"in the directory for an hour", "wait until", func() {
 			r.SignDirectory(t, "alfa.example", r.Signing, r.next)
-			published, err := os.ReadFile(r.Path("igpec.p7m"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.MkdirAll(r.Path("state/directory"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			r.Write(t, "state/directory/"+now.UTC().Add(-48*time.Hour).Format("20060102T150405Z")+"-1.ldif.p7m", version)
-			r.Write(t, "state/directory/"+now.UTC().Add(-time.Hour).Format("20060102T150405Z")+"-2.ldif.p7m", published)
+			r.keepDirectory(now.Add(-48*time.Hour), version)
+			r.keepDirectory(now.Add(-time.Hour), r.read("igpec.p7m"))
+			r.Write(t, "state/directory/waiting.ldif.p7m", version) // it is not in use, and says nothing
 		}, nil},
 	} {
 		c.harm()
@@ -172,7 +199,7 @@ func TestCertRotateAndUndo(t *testing.T) {
 	r.SignDirectory(t, "alfa.example", r.Signing, r.next)
 	const daemon = 65534
 	if os.Geteuid() == 0 { // the keys belong to the daemons' user, as they do in life, and root rotates
-		for _, file := range []string{"", "key.pem", "next.key", "cert.pem", "next.pem", "ca.pem", "crl.pem", "igpec.p7m"} {
+		for _, file := range []string{"", "key.pem", "next.key", "cert.pem", "next.pem", "ca.pem", "crl.pem", "igpec.p7m", "state"} {
 			if err := os.Chown(r.Path(file), daemon, daemon); err != nil {
 				t.Fatal(err)
 			}

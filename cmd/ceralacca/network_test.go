@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/app/apptest"
 	"github.com/ceralacca/ceralacca/internal/conformance"
@@ -41,6 +42,16 @@ func TestNetworkCheck(t *testing.T) {
 func TestNetworkTLSPolicy(t *testing.T) {
 	w := apptest.New(t)
 	command(t, "network", "tls-policy", "--config", w.Config).says(t, "the table", exitGood, "alfa.example\tencrypt protocols=>=TLSv1.2\n", "")
+	version, err := os.ReadFile(w.Path("igpec.p7m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keepVersion(t, w, time.Now(), version)
+	w.SignDirectory(t, "alfa.example\nmanagedDomains: new.example", w.Signing)
+	command(t, "network", "tls-policy", "--config", w.Config).says(t, "of the directory in use, not of what is published", exitGood, "alfa.example\tencrypt protocols=>=TLSv1.2\n", "")
+	if err := os.RemoveAll(w.Path("state/directory")); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(w.Path("igpec.p7m")); err != nil {
 		t.Fatal(err)
 	}

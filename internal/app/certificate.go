@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,14 +34,17 @@ type CertificateState struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	DaysLeft  int       `json:"days_left"`
-	// Published is since when the versions of the directory that the agent kept have it; zero when they do not say.
+	// Published is since when at the latest the directory has it, by the versions that the agent kept; zero when they do not say.
 	Published time.Time `json:"published,omitzero"`
+	// Unread is why the versions before that could not be asked, or empty.
+	Unread string `json:"unread,omitempty"`
 	// Problems are what keeps it from signing, a sentence each.
 	Problems []string `json:"problems"`
 
 	cert        *x509.Certificate
 	key         signer.Key
 	unpublished bool
+	kept        bool // there are versions that the agent kept
 }
 
 // CertificateReport is what is known of the certificate that signs and of the next.
@@ -55,23 +56,31 @@ type CertificateReport struct {
 
 // own judges certificates of ours.
 type own struct {
-	parts *parts
-	now   time.Time
+	parts     *parts
+	now       time.Time
+	directory *directory.Snapshot
+	kept      []directory.Version
 }
 
-// newOwn loads what they are judged by: the directory as it is published now, and the lists of revocations, of which one is
-// fetched when none is there.
+// newOwn loads what they are judged by: the directory in use, by which the daemons start and reload, and the lists of
+// revocations, of which one is fetched when none is there.
 func newOwn(ctx context.Context, c *config.Config, d Deps) (*own, error) {
-	o := &own{&parts{config: c}, d.Clock.Now()}
-	var err error
-	if err := o.parts.newTrust(d, nil); err != nil {
+	if err := checkClock(c, d); err != nil {
+		return nil, err
+	}
+	o := &own{parts: &parts{config: c}, now: d.Clock.Now()}
+	err := o.parts.newTrust(d, nil)
+	if err != nil {
 		return nil, err
 	}
 	if o.parts.lists, err = o.parts.newFetcher(d, nil); err != nil {
 		return nil, err
 	}
 	o.parts.lists.Load(ctx)
-	o.parts.directory, err = directory.Load(ctx, directoryOptions(c, "", d))
+	if o.kept, err = directory.Versions(DirectoryFolder(c)); err != nil {
+		return nil, err
+	}
+	o.directory, err = inUseOrPublished(ctx, c, d)
 	return o, err
 }
 
@@ -94,14 +103,30 @@ func (o *own) state(ctx context.Context, certFile, keyFile string) *CertificateS
 	s.describe(o.now)
 	s.wrong(signer.CheckProfile(s.cert, o.parts.provider(), o.now))
 	s.wrong(o.vouched(ctx, s.cert))
-	if _, listed := o.parts.directory.Current().ByCertificate(s.cert); !listed {
-		s.unpublished = true
-		s.Problems = append(s.Problems, "the directory does not have it: no other provider would accept what it signs")
-	} else {
-		s.Published = o.published(s.cert)
-	}
+	o.listed(s)
 	return s
 }
+
+// listed notes whether, and since when, the directory in use has it.
+func (o *own) listed(s *CertificateState) {
+	s.kept = len(o.kept) > 0
+	if _, listed := o.directory.ByCertificate(s.cert); !listed {
+		s.unpublished = true
+		problem := "the directory does not have it: no other provider would accept what it signs"
+		if s.kept {
+			problem = "the directory in use does not have it: no other provider would accept what it signs; if it is published, " + updateFirst
+		}
+		s.Problems = append(s.Problems, problem)
+		return
+	}
+	var err error
+	if s.Published, err = o.published(s.cert); err != nil {
+		s.Unread = err.Error()
+	}
+}
+
+// updateFirst is what to do when the agent has not yet taken what is published.
+const updateFirst = "the agent does not have it yet: ceralacca directory update"
 
 func (s *CertificateState) describe(now time.Time) {
 	s.Subject, s.Serial = s.cert.Subject.String(), fmt.Sprintf("%X", s.cert.SerialNumber)
@@ -134,37 +159,19 @@ func (o *own) vouched(ctx context.Context, cert *x509.Certificate) error {
 }
 
 // published is the instant of the oldest version of the directory from which on all that the agent kept have a certificate;
-// zero when it kept none, or they cannot be read.
-func (o *own) published(cert *x509.Certificate) (since time.Time) {
-	kept, _ := filepath.Glob(filepath.Join(o.parts.config.Agent.State, "directory", "*.ldif.p7m")) // the pattern is well formed
-	slices.Sort(kept)
-	for _, path := range slices.Backward(kept) {
-		stamp, _, _ := strings.Cut(filepath.Base(path), "-")
-		at, err := time.Parse("20060102T150405Z", stamp)
-		if err != nil || !holds(path, cert) {
+// zero when the last has it not, or none is kept. With an error it is only known that it is no later.
+func (o *own) published(cert *x509.Certificate) (since time.Time, err error) {
+	for _, v := range slices.Backward(o.kept) {
+		version, err := v.Open()
+		if err != nil {
+			return since, err
+		}
+		if _, has := version.ByCertificate(cert); !has {
 			break
 		}
-		since = at
+		since = v.Instant
 	}
-	return since
-}
-
-// holds says whether a kept version of the directory has a certificate.
-func holds(path string, cert *x509.Certificate) bool {
-	file, err := os.ReadFile(path)
-	if err != nil {
-		return false
-	}
-	content, _, _, err := signer.OpenAttached(file)
-	if err != nil {
-		return false
-	}
-	version, err := directory.Parse(content)
-	if err != nil {
-		return false
-	}
-	_, has := version.ByCertificate(cert)
-	return has
+	return since, nil
 }
 
 // CheckCertificate judges the certificate that signs, and the next, and says what to do. An error is that nothing can be said.
@@ -215,20 +222,38 @@ func (r *CertificateReport) step(now time.Time) string {
 		return "next_cert is the certificate before this one: leave it published for two days after the rotation, for mail on its way; " +
 			"then remove next_cert and next_key"
 	case next.unpublished:
-		return "publish it: ceralacca directory export, and send the file as the operator of the directory asks; rotate a day after it is in the directory"
+		return "publish it: ceralacca directory export, and send the file as the operator of the directory asks; ceralacca directory update takes what is published; " +
+			"rotate a day after it is in the directory"
 	case next.cert != nil && now.Before(next.NotBefore):
 		return "wait until it is valid, " + next.NotBefore.UTC().Format(time.RFC3339)
 	case len(next.Problems) > 0:
 		return "the next certificate cannot sign: put right what is said of it"
 	case cur == nil:
 		return "have the plug-in sign with the next certificate, and reload both daemons"
-	case early(next, now):
-		return "wait until " + next.Published.Add(day).UTC().Format(time.RFC3339) + ", when all providers have the new directory; then ceralacca cert rotate"
+	case next.early(now):
+		return next.wait() + ", and when all providers have the new directory ceralacca cert rotate"
 	}
 	return "ceralacca cert rotate"
 }
 
-// early: other providers fetch the directory once a day. [C213]
-func early(next *CertificateState, now time.Time) bool {
-	return !next.Published.IsZero() && now.Before(next.Published.Add(day))
+// early: other providers fetch the directory once a day, from when on is seen in what the agent kept; when it kept nothing
+// nobody knows. [C213]
+func (s *CertificateState) early(now time.Time) bool {
+	return s.kept && (s.Published.IsZero() || now.Before(s.Published.Add(day)))
+}
+
+// wait is what to do while it is early.
+func (s *CertificateState) wait() string {
+	if s.Published.IsZero() { // it came between two looks
+		return updateFirst
+	}
+	return "wait until " + s.Published.Add(day).UTC().Format(time.RFC3339)
+}
+
+// unread is what keeps it from being known since when the directory has it, to be put in a sentence.
+func (s *CertificateState) unread() string {
+	if s.Unread == "" {
+		return ""
+	}
+	return " (of which not all can be read: " + s.Unread + ")"
 }

@@ -58,9 +58,9 @@ func (r *CertificateReport) mayRotate(now time.Time, o RotateOptions) error {
 		return fmt.Errorf("%w: next_cert ends before the one that signs, it is the one before: --undo goes back to it", ErrRotate)
 	case o.Undo && next.NotAfter.After(cur.NotAfter):
 		return fmt.Errorf("%w: there is nothing to undo: next_cert ends after the one that signs", ErrRotate)
-	case !o.Undo && !o.Early && early(next, now):
-		return fmt.Errorf("%w: %s is in the directory since %s, and other providers fetch it once a day: wait until %s, or use --early, and some of them "+
-			"may take what it signs for ordinary mail", ErrRotate, next.File, next.Published.UTC().Format(time.RFC3339), next.Published.Add(day).UTC().Format(time.RFC3339))
+	case !o.Undo && !o.Early && next.early(now):
+		return fmt.Errorf("%w: %s is in the directory for less than a day, as far as the versions of the agent say%s, and other providers fetch it once a day: "+
+			"%s, or use --early, and some of them may take what it signs for ordinary mail", ErrRotate, next.File, next.unread(), next.wait())
 	}
 	return nil
 }

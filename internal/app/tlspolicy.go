@@ -55,20 +55,20 @@ func (w *agentWorld) openTLSPolicy(ctx context.Context, c *config.Config) (func(
 	return func() error { return tlspolicy.Serve(ctx, l, w.tlsPolicy) }, nil
 }
 
-// TLSPolicyTable is what Postfix is told of every domain of the directory that a configuration names, which is fetched or
-// read for it. It is for a command: as root it looks at secrets as the user of the daemons.
+// TLSPolicyTable is what Postfix is told of every domain of the directory in use; when the agent has kept none, of that which
+// a configuration names. It is for a command: as root it looks at secrets as the user of the daemons.
 func TLSPolicyTable(ctx context.Context, c *config.Config, d Deps) (table string, err error) {
-	var loaded *directory.Loader
+	var current *directory.Snapshot
 	err = asDaemon(c, func() (err error) {
-		loaded, err = directory.Load(ctx, directoryOptions(c, "", d))
+		current, err = inUseOrPublished(ctx, c, d)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
 	var domains []string
-	for _, r := range loaded.Current().Providers() {
+	for _, r := range current.Providers() {
 		domains = append(domains, r.Domains...)
 	}
-	return tlsRules(c).Table(domains, certified{loaded.Current()}), nil
+	return tlsRules(c).Table(domains, certified{current}), nil
 }
