@@ -162,6 +162,26 @@ func TestDirectoryExportSignsWithAnotherKey(t *testing.T) {
 }
 
 // What is not valid is not published, and each fault is a sentence.
+// The key belongs to the user of the daemons and root writes where the web server reads; to look at the records takes no key.
+func TestDirectoryExportByRoot(t *testing.T) {
+	w, _, _ := publishing(t)
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	for _, file := range []string{"", "key.pem", "cert.pem"} {
+		if err := os.Chown(w.Path(file), 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "alfa.ldif.p7m") // where only root writes
+	command(t, "directory", "export", "--config", w.Config, "--to", file).says(t, "export", exitGood, "2 records", "")
+	if err := os.Remove(w.Path("key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "directory", "export", "--config", w.Config, "--ldif").says(t, "--ldif without a key", exitGood, "providerName: Alfa PEC", "")
+	command(t, "directory", "export", "--config", w.Config, "--to", file).says(t, "without a key", exitUsage, "", "key.pem")
+}
+
 func TestDirectoryExportRefuses(t *testing.T) {
 	conformance.Covers(t, "C210", "C219", "C221")
 	now := time.Now()

@@ -38,7 +38,7 @@ func (c directoryExportCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	p, faults, err := app.Publish(ctx, conf, app.System())
+	p, faults, err := c.publication(ctx, conf)
 	if err != nil {
 		return usageError{err}
 	}
@@ -61,4 +61,12 @@ func (c directoryExportCommand) Run(ctx context.Context, s *streams) error {
 	}
 	_, err = fmt.Fprintf(s.out, "%s: %d records, SHA-256 %x\n", c.To, len(p.Records), sha256.Sum256(p.P7M))
 	return err
+}
+
+// publication is signed when there is somewhere to write it.
+func (c directoryExportCommand) publication(ctx context.Context, conf *config.Config) (*app.Publication, []error, error) {
+	if c.LDIF {
+		return app.ComposePublication(conf, app.System())
+	}
+	return app.Publish(ctx, conf, app.System())
 }

@@ -12,7 +12,12 @@ import (
 // asDaemon runs fn as the user of the daemons, to whom the secrets belong and who alone should read them, when root runs a
 // command. It changes the user of the whole process meanwhile: for commands, not for daemons.
 func asDaemon(c *config.Config, fn func() error) error {
-	info, err := os.Stat(cmp.Or(c.Key.Key, c.Directory.ClientKey, c.HMAC.Key))
+	return asOwner(cmp.Or(c.Key.Key, c.Directory.ClientKey, c.HMAC.Key), fn)
+}
+
+// asOwner is asDaemon for the user to whom one secret belongs.
+func asOwner(secret string, fn func() error) error {
+	info, err := os.Stat(secret)
 	if err != nil || os.Geteuid() != 0 {
 		return fn() // it says what is wrong with the file
 	}

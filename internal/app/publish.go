@@ -22,18 +22,44 @@ var ErrNothingToPublish = errors.New("the configuration has no section [publish]
 type Publication struct {
 	Records []publish.Record // the main one first
 	LDIF    []byte
-	P7M     []byte // LDIF, signature and certificate
+	P7M     []byte // LDIF, signature and certificate; nil when it was only composed
 }
 
-// Publish composes and signs our records of the directory. What is wrong with them is in faults, a sentence each, and there is
-// no Publication then; err is a failure to read what the configuration names. [C211] [C212] [C222]
+// Publish composes and signs our records of the directory; as root it looks at the key as the user to whom it belongs. What is
+// wrong with the records is in faults, a sentence each, and there is no Publication then; err is a failure to read what the
+// configuration names. [C211] [C212] [C222]
 func Publish(ctx context.Context, c *config.Config, d Deps) (p *Publication, faults []error, err error) {
+	key, err := publishingKey(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, faults, err = ComposePublication(c, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	if faults = append(signsAt(key, d.Clock.Now()), faults...); len(faults) > 0 {
+		return nil, faults, nil
+	}
+	p.P7M, err = signer.SealAttached(ctx, key, p.LDIF)
+	return p, nil, err
+}
+
+// signsAt: the certificate that signs the file must be good.
+func signsAt(key signer.Key, now time.Time) []error {
+	by := key.Certificates()[0]
+	if now.Before(by.NotBefore) || now.After(by.NotAfter) {
+		return []error{fmt.Errorf("the certificate that signs the file, %q, is good from %s to %s, not today",
+			by.Subject.CommonName, by.NotBefore.Format(time.RFC3339), by.NotAfter.Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// ComposePublication is Publish without a signature, for which no key is needed.
+func ComposePublication(c *config.Config, d Deps) (p *Publication, faults []error, err error) {
 	if c.Publish.LDIFURL == "" {
 		return nil, nil, ErrNothingToPublish
 	}
-	now := d.Clock.Now()
-	key, err := publishingKey(c)
-	if err != nil {
+	if err := checkClock(c, d); err != nil {
 		return nil, nil, err
 	}
 	chains := chains{}
@@ -45,26 +71,26 @@ func Publish(ctx context.Context, c *config.Config, d Deps) (p *Publication, fau
 	if err != nil {
 		return nil, nil, err
 	}
-	by := key.Certificates()[0]
-	if now.Before(by.NotBefore) || now.After(by.NotAfter) {
-		faults = append(faults, fmt.Errorf("the certificate that signs the file, %q, is good from %s to %s, not today",
-			by.Subject.CommonName, by.NotBefore.Format(time.RFC3339), by.NotAfter.Format(time.RFC3339)))
-	}
-	if faults = append(faults, publish.Check(records, now, vouch)...); len(faults) > 0 {
+	if faults = publish.Check(records, d.Clock.Now(), vouch); len(faults) > 0 {
 		return nil, faults, nil
 	}
-	p = &Publication{Records: records, LDIF: publish.LDIF(records)}
-	p.P7M, err = signer.SealAttached(ctx, key, p.LDIF)
-	return p, nil, err
+	return &Publication{Records: records, LDIF: publish.LDIF(records)}, nil, nil
 }
 
 // publishingKey is the pair that signs the file: that of [key], or another that is configured.
-func publishingKey(c *config.Config) (signer.Key, error) {
+func publishingKey(c *config.Config) (k signer.Key, err error) {
+	if c.Publish.LDIFURL == "" {
+		return nil, ErrNothingToPublish
+	}
 	cert, key := c.Key.Cert, c.Key.Key
 	if c.Publish.SignerCert != "" {
 		cert, key = c.Publish.SignerCert, c.Publish.SignerKey
 	}
-	return signer.LoadKey(cert, key)
+	err = asOwner(key, func() error {
+		k, err = signer.LoadKey(cert, key)
+		return err
+	})
+	return k, err
 }
 
 // chains are what came along with certificates, by the certificate in DER.
