@@ -69,6 +69,15 @@ func (l *Loader) openKept(v Version) (*Snapshot, error) {
 func (l *Loader) follow(ctx context.Context) {
 	l.loading.Lock()
 	defer l.loading.Unlock()
+	l.catchUp(ctx)
+}
+
+// catchUp is follow for who has the lock. The process that keeps needs it too: what its operator accepts while a reload is
+// under way is taken by the loader that the reload replaces.
+func (l *Loader) catchUp(ctx context.Context) {
+	if l.current.Load() == nil { // at a start adopt has looked
+		return
+	}
 	all, err := l.kept(ctx)
 	if err != nil || len(all) == 0 {
 		return

@@ -110,10 +110,21 @@ func Load(ctx context.Context, o Options) (*Loader, error) {
 		l.source = web
 	}
 	l.adopt(ctx)
-	if err := l.Refresh(ctx); err != nil && !errors.Is(err, ErrWaiting) {
+	if err := l.Refresh(ctx); err != nil && !errors.Is(err, ErrWaiting) && !l.away(err) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// away: the server cannot be reached that the loader before, which this one replaces, asked in the same way. What was in use
+// stays so, as it would without a reload. A start, and other settings, need an answer.
+func (l *Loader) away(err error) bool {
+	before := l.options.Before
+	if before == nil || l.options.URL == "" || !errors.Is(err, ErrFetch) {
+		return false
+	}
+	source := func(o *Options) [5]string { return [5]string{o.URL, o.URLCA, o.ClientCert, o.ClientKey, o.SignerCA} }
+	return source(&l.options) == source(&before.options)
 }
 
 // Current is the directory in use, never nil.
@@ -128,7 +139,11 @@ func (l *Loader) State() State {
 
 // Run refreshes every so often until ctx ends, and returns its error. After a failure it tries again sooner.
 func (l *Loader) Run(ctx context.Context) error {
-	for failures := 0; ; {
+	failures := 0
+	if errors.Is(l.State().Err, ErrFetch) { // at the reload
+		failures = 1
+	}
+	for {
 		if err := l.rest(ctx, l.pause(failures)); err != nil {
 			return err
 		}
@@ -234,6 +249,7 @@ func (l *Loader) alarm(ctx context.Context, what, text string, more ...any) bool
 }
 
 func (l *Loader) refresh(ctx context.Context) error {
+	l.catchUp(ctx)
 	file, err := l.source.fetch(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFetch, err)

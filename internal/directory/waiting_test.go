@@ -279,6 +279,51 @@ func TestAReloadLetsNothingThrough(t *testing.T) {
 	}
 }
 
+// What a person accepts from the loader that a reload is about to replace is in use after the reload.
+func TestAcceptedDuringAReload(t *testing.T) {
+	f := newFixture(t)
+	f.options.MaxLoss, f.options.Keep = 0, t.TempDir()
+	f.publish(sign(t, f.by, f.ldif("alfa.example b.example")))
+	l := f.load()
+	f.publish(sign(t, f.by, f.ldif("alfa.example")))
+	f.options.Before = l
+	again := f.load()
+	_ = l.Refresh(t.Context())
+	accepted := l.State().Waiting
+	if accepted == nil || again.State().Waiting == nil {
+		t.Fatal("nothing waits")
+	}
+	if err := l.Accept(t.Context(), fmt.Sprintf("%x", accepted.Digest)); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Refresh(t.Context()); err != nil || has(again, "b.example") || again.State().Waiting != nil || again.State().Digest != accepted.Digest {
+		t.Errorf("Refresh: %v, State = %+v; want what was accepted", err, again.State())
+	}
+}
+
+// A directory server that is away for a while keeps nobody from reloading; it does keep from starting, and from other settings.
+func TestAReloadWithoutAServer(t *testing.T) {
+	f, s, _ := webFixture(t)
+	s.put(sign(t, f.by, f.ldif("alfa.example")))
+	l := f.load()
+	s.Close()
+	if _, err := Load(t.Context(), f.options); !errors.Is(err, ErrFetch) {
+		t.Errorf("a start: %v, want %v", err, ErrFetch)
+	}
+	f.options.Before = l
+	again, err := Load(t.Context(), f.options)
+	if err != nil {
+		t.Fatalf("a reload: %v", err)
+	}
+	if !has(again, "alfa.example") || !errors.Is(again.State().Err, ErrFetch) || again.State().Digest != l.State().Digest {
+		t.Errorf("State = %+v; want the old one in use, and the error", again.State())
+	}
+	f.options.URL += "other"
+	if _, err := Load(t.Context(), f.options); !errors.Is(err, ErrFetch) {
+		t.Errorf("a reload with another URL: %v, want %v", err, ErrFetch)
+	}
+}
+
 // The copy is refreshed daily: one that could not be is an alarm each day, and is tried again soon.
 func TestAnOldCopyIsAnAlarm(t *testing.T) {
 	conformance.Covers(t, "C213")
