@@ -31,13 +31,16 @@ func (c checkCommand) Run(ctx context.Context, s *streams) error {
 		return usageError{err}
 	}
 	if err == nil {
-		for _, w := range conf.Warnings() {
-			fmt.Fprintf(s.err, "%s (warning)\n", w)
-		}
+		warnings := conf.Warnings()
 		if faults = conf.CheckFiles(config.Look); len(faults) == 0 {
 			deps := app.System()
 			deps.Log = slog.New(slog.DiscardHandler)
-			faults = app.CheckContents(ctx, conf, deps)
+			var more config.Faults
+			faults, more = app.CheckContents(ctx, conf, deps)
+			warnings = append(warnings, more...)
+		}
+		for _, w := range warnings {
+			fmt.Fprintf(s.err, "%s (warning)\n", w)
 		}
 		faults = append(faults, senderFaults(conf)...)
 		faults = append(faults, app.PluginFaults(ctx, conf)...)

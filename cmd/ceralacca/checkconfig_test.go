@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/app/apptest"
 	"github.com/ceralacca/ceralacca/internal/conformance"
@@ -25,6 +26,20 @@ func TestCheckConfigReadsTheSenderMap(t *testing.T) {
 		"(warning)")
 	w.Write(t, "senders", []byte("mario@alfa.example info@alfa.example\n"))
 	command(t, "check-config", w.Config).says(t, "a good map", exitGood, "in order", "(warning)")
+}
+
+// A published file without us waits for a person while the version in use knows us; a reload passes, so check-config does.
+func TestCheckConfigAsksTheDirectoryInUse(t *testing.T) {
+	conformance.Covers(t, "C185")
+	w := apptest.New(t)
+	version, err := os.ReadFile(w.Path("igpec.p7m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.SignDirectory(t, "beta.example", w.Signing)
+	command(t, "check-config", w.Config).says(t, "nothing kept", exitWrong, "does not give us the domain alfa.example", "(warning)")
+	keepVersion(t, w, time.Now(), version)
+	command(t, "check-config", w.Config).says(t, "the version in use knows us", exitGood, "in order", "does not give us the domain alfa.example")
 }
 
 // A Postfix that serves us and gives up before the agent does is a fault; any other is not looked at.

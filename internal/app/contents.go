@@ -18,21 +18,22 @@ import (
 
 // CheckContents looks into the files that a configuration names, once [config.Config.CheckFiles] has found them, and
 // returns what would keep the daemons from starting, in the order of the configuration. The sender map is read by itself.
-// Nobody else is asked: not the directory behind a URL, not Dovecot.
-func CheckContents(ctx context.Context, c *config.Config, d Deps) config.Faults {
+// Warnings are of what keeps no daemon from starting. Nobody else is asked: not the directory behind a URL, not Dovecot.
+func CheckContents(ctx context.Context, c *config.Config, d Deps) (faults, warnings config.Faults) {
 	l := &contents{config: c, parts: &parts{config: c}}
 	l.signing(ctx, d)
 	l.transport()
 	l.rest(ctx, d)
 	l.faults.Sort()
-	return l.faults
+	return l.faults, l.warnings
 }
 
 // contents collects the faults of files.
 type contents struct {
-	config *config.Config
-	parts  *parts
-	faults config.Faults
+	config   *config.Config
+	parts    *parts
+	faults   config.Faults
+	warnings config.Faults
 }
 
 // good notes an error of what the key of a section names, and says whether there was none.
@@ -133,6 +134,17 @@ func (l *contents) rest(ctx context.Context, d Deps) {
 	}
 	l.parts.directory, err = directory.Load(ctx, directoryOptions(l.config, "", d))
 	if l.good("directory", "file", err, "the path of the signed directory") && l.parts.key != nil {
-		l.good("directory", "file", l.parts.checkSelf(), "the path of a directory that lists us")
+		l.self()
 	}
+}
+
+// self: a file without us waits for a person, and keeps no daemon from starting, while the version in use knows us. [C185] [C224]
+func (l *contents) self() {
+	err := l.parts.checkSelf()
+	const write = "the path of a directory that lists us"
+	if used, unread := inUse(l.config); err == nil || unread != nil || used == nil || l.parts.checkRecord(used) != nil {
+		l.good("directory", "file", err, write)
+		return
+	}
+	l.warnings = append(l.warnings, l.config.Fault("directory", "file", "directory.file: "+err.Error()+"; the version in use knows us, and stays in use", write))
 }

@@ -58,7 +58,7 @@ func TestCheckContents(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		got := app.CheckContents(t.Context(), conf, app.Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
+		got, _ := app.CheckContents(t.Context(), conf, app.Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler)})
 		if len(got) != len(test.want) {
 			t.Errorf("%s: %d faults, want %d:\n%v", name, len(got), len(test.want), got)
 			continue
