@@ -41,7 +41,7 @@ func startPolicies(w *world, h *lab.Host) (*fakePolicies, error) {
 			}
 			policy, ok := rules.Of(hop, p)
 			return policy, ok, nil
-		})
+		}, func(cause any) { panic(cause) })
 	}()
 	return p, nil
 }

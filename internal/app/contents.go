@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/directory"
@@ -22,6 +22,8 @@ import (
 func CheckContents(ctx context.Context, c *config.Config, d Deps) (faults, warnings config.Faults) {
 	l := &contents{config: c, parts: &parts{config: c}}
 	l.signing(ctx, d)
+	l.next(d.Clock.Now())
+	l.published()
 	l.transport()
 	l.rest(ctx, d)
 	l.faults.Sort()
@@ -32,6 +34,7 @@ func CheckContents(ctx context.Context, c *config.Config, d Deps) (faults, warni
 type contents struct {
 	config   *config.Config
 	parts    *parts
+	own      *x509.Certificate // that signs; nil when it cannot be read, or a plug-in has it
 	faults   config.Faults
 	warnings config.Faults
 }
@@ -51,7 +54,8 @@ func (l *contents) signing(ctx context.Context, d Deps) {
 	var own *x509.Certificate
 	var err error
 	if c.Plugin == "" { // a plug-in is not asked: it may stand before a device
-		own, err = l.ownCertificate()
+		own, p.key, err = pair(c.Cert, c.Key)
+		l.own = own
 	}
 	usable := c.Plugin == "" && l.good("key", "cert", err, certificate) &&
 		l.good("key", "cert", signer.CheckProfile(own, p.provider(), d.Clock.Now()), "the path of a certificate for [provider] name and address")
@@ -77,26 +81,61 @@ func (l *contents) signing(ctx context.Context, d Deps) {
 	l.good("key", "cert", err, "the path of a certificate that the authorities in key.ca vouch for")
 }
 
-// ownCertificate is the certificate that signs, and sets the key when it may be read.
-func (l *contents) ownCertificate() (*x509.Certificate, error) {
-	c := l.config.Key
-	key, err := signer.LoadKey(c.Cert, c.Key)
-	if err == nil {
-		l.parts.key = key
-		return key.Certificates()[0], nil
+// pair reads a certificate and its key, which is nil when it may not be read.
+func pair(cert, key string) (*x509.Certificate, signer.Key, error) {
+	if key != "" {
+		loaded, err := signer.LoadKey(cert, key)
+		if err == nil {
+			return loaded.Certificates()[0], loaded, nil
+		}
+		if !ofTheDaemon(err) {
+			return nil, nil, err
+		}
 	}
-	if !ofTheDaemon(err) {
-		return nil, err
-	}
-	data, err := os.ReadFile(c.Cert)
+	list, err := signer.ReadCertificates(cert)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errors.New(c.Cert + ": it has no certificate in PEM")
+	return list[0], nil, nil
+}
+
+// next looks at the pair that cert rotate changes to: that it fits, and will do when it is valid. After a rotation it is the one
+// before, which may have ended. [C003]
+func (l *contents) next(now time.Time) {
+	k := l.config.Key
+	if k.NextCert == "" {
+		return
 	}
-	return x509.ParseCertificate(block.Bytes)
+	next, _, err := pair(k.NextCert, k.NextKey)
+	if !l.good("key", "next_cert", err, "the paths of the next certificate and of its key, both in PEM") {
+		return
+	}
+	if now.After(next.NotAfter) && l.own != nil && l.own.NotAfter.After(next.NotAfter) {
+		return
+	}
+	if now.Before(next.NotBefore) {
+		now = next.NotBefore
+	}
+	l.good("key", "next_cert", signer.CheckProfile(next, l.parts.provider(), now), "the path of a certificate for [provider] name and address")
+}
+
+// published looks at what only directory export reads.
+func (l *contents) published() {
+	p := l.config.Publish
+	certificates := func(section string, files []string) {
+		for _, file := range files {
+			_, err := signer.ReadCertificates(file)
+			l.good(section, "certs", err, "the paths of certificates in PEM")
+		}
+	}
+	certificates("publish", p.Certs)
+	if p.SignerCert != "" {
+		_, _, err := pair(p.SignerCert, p.SignerKey)
+		l.good("publish", "signer_cert", err, "the paths of the certificate that signs the file and of its key, both in PEM")
+	}
+	for _, e := range l.config.Environments {
+		certificates("environments."+e.Name, e.Certs)
+	}
 }
 
 // ofTheDaemon: root, who cannot know the user of the daemon, is told nothing of the owner of a secret, as [config.Look] has it.

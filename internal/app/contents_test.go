@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,10 +49,27 @@ func TestCheckContents(t *testing.T) {
 		"address of another": {func(t *testing.T, w *apptest.World) {
 			alter(t, w, "posta-certificata@alfa", "posta-certificata@other.alfa")
 		}, []string{":8:1: key.cert: |rfc822Name posta-certificata@other.alfa.example"}},
-		"name of another":     {func(t *testing.T, w *apptest.World) { alter(t, w, `name = "Alfa PEC"`, `name = "Beta PEC"`) }, []string{":8:1: key.cert: |Beta PEC", ":13:1: directory.file: |our name is"}},
-		"domain of another":   {func(t *testing.T, w *apptest.World) { w.SignDirectory(t, "beta.example", w.Signing) }, []string{":13:1: directory.file: |does not give us the domain alfa.example"}},
-		"certificate revoked": {revoke, []string{":8:1: key.cert: |revoked"}},
-		"key of another":      {otherKey, []string{":8:1: key.cert: |key"}},
+		"name of another":      {func(t *testing.T, w *apptest.World) { alter(t, w, `name = "Alfa PEC"`, `name = "Beta PEC"`) }, []string{":8:1: key.cert: |Beta PEC", ":13:1: directory.file: |our name is"}},
+		"domain of another":    {func(t *testing.T, w *apptest.World) { w.SignDirectory(t, "beta.example", w.Signing) }, []string{":13:1: directory.file: |does not give us the domain alfa.example"}},
+		"certificate revoked":  {revoke, []string{":8:1: key.cert: |revoked"}},
+		"key of another":       {otherKey, []string{":8:1: key.cert: |key"}},
+		"a good next pair":     {nextPair(0, 24*time.Hour), nil},
+		"next is not yet good": {nextPair(24*time.Hour, 48*time.Hour), nil},
+		"next ended":           {nextPair(-48*time.Hour, -24*time.Hour), nil}, // the one before the last rotation
+		"next without its key": {func(t *testing.T, w *apptest.World) {
+			nextPair(0, time.Hour)(t, w)
+			garbage("next-key.pem")(t, w)
+		}, []string{":8:1: key.next_cert: |next-key.pem"}},
+		"next of another": {func(t *testing.T, w *apptest.World) {
+			nextPair(0, time.Hour)(t, w)
+			alter(t, w, "posta-certificata@alfa", "posta-certificata@other.alfa")
+		}, []string{":8:1: key.next_cert: |rfc822Name", ":10:1: key.cert: |rfc822Name"}},
+		"nothing to publish": {func(t *testing.T, w *apptest.World) {
+			published(t, w)
+			garbage("further.pem")(t, w)
+			garbage("test.pem")(t, w)
+			garbage("signer.pem")(t, w)
+		}, []string{":44:1: publish.certs: |further.pem", ":45:1: publish.signer_cert: |signer.pem", ":51:1: environments.test.certs: |test.pem"}},
 	} {
 		w := apptest.New(t)
 		test.breakIt(t, w)
@@ -93,4 +112,43 @@ func otherKey(t *testing.T, w *apptest.World) {
 		t.Fatal(err)
 	}
 	w.Write(t, "key.pem", key)
+}
+
+// nextPair configures a next certificate that is good between two instants from now.
+func nextPair(from, to time.Duration) func(*testing.T, *apptest.World) {
+	return func(t *testing.T, w *apptest.World) {
+		t.Helper()
+		now := time.Now()
+		next, err := w.Authority.SigningBetween("Alfa PEC", "posta-certificata@alfa.example", now.Add(from-time.Minute), now.Add(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := next.KeyPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(t, "next.pem", next.CertPEM())
+		w.Write(t, "next-key.pem", key)
+		alter(t, w, "[key]\n", fmt.Sprintf("[key]\nnext_cert = %q\nnext_key = %q\n", w.Path("next.pem"), w.Path("next-key.pem")))
+	}
+}
+
+// published configures what directory export publishes, with no file there.
+func published(t *testing.T, w *apptest.World) {
+	t.Helper()
+	text, err := os.ReadFile(w.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, filepath.Base(w.Config), append(text, strings.ReplaceAll(strings.ReplaceAll(`[publish]
+ldif_url = "https://www.alfa.example/alfa.ldif.p7m"
+certs = ["@/further.pem"]
+signer_cert = "@/signer.pem"
+signer_key = "@/key.pem"
+[environments.test]
+unit = "Test"
+service_mailbox = "ricevuteATtest.example"
+domains = ["test.example"]
+certs = ["@/test.pem"]
+`, "@", w.Dir), "AT", "@")...))
 }

@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/config"
@@ -124,20 +122,9 @@ func (ch chains) records(c *config.Config) ([]publish.Record, error) {
 func (ch chains) read(files []string) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		all, err := signer.ReadCertificates(file)
 		if err != nil {
 			return nil, err
-		}
-		var all []*x509.Certificate
-		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, fmt.Errorf("%s: it is no certificate in PEM: %w", file, err)
-			}
-			all = append(all, c)
-		}
-		if len(all) == 0 {
-			return nil, fmt.Errorf("%s: it has no certificate in PEM", file)
 		}
 		certs, ch[string(all[0].Raw)] = append(certs, all[0]), all[1:]
 	}

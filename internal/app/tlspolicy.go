@@ -3,10 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/directory"
+	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/internal/tlspolicy"
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -52,7 +55,13 @@ func (w *agentWorld) openTLSPolicy(ctx context.Context, c *config.Config) (func(
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return tlspolicy.Serve(ctx, l, w.tlsPolicy) }, nil
+	return func() error { return tlspolicy.Serve(ctx, l, w.tlsPolicy, w.tlsPolicyPanic) }, nil
+}
+
+// tlsPolicyPanic raises the alarm about what must not end the agent.
+func (w *agentWorld) tlsPolicyPanic(cause any) {
+	w.metrics.Count(metrics.Panics, "tls-policy")
+	w.deps.Log.Error("panic", "alarm", true, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }
 
 // TLSPolicyTable is what Postfix is told of every domain of the directory in use; when the agent has kept none, of that which

@@ -3,8 +3,12 @@ package postfix
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,12 +30,19 @@ type checker struct {
 	faults config.Faults
 }
 
-// Check looks at both instances. The first is that of the folder first; without the services of ours it is not the one that
-// serves us, and nothing is said. others are the domains of the other providers. [C230] [C247]
+// Check looks at both instances. The first is that of the folder first; without the services of ours, or where there is
+// none, it is not the one that serves us, and nothing is said. others are the domains of the other providers. [C230] [C247]
 func Check(ctx context.Context, first string, c *config.Config, others []string) config.Faults {
-	one, err := Read(ctx, first)
-	if err != nil {
+	if _, err := os.Stat(filepath.Join(first, "main.cf")); errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	one, err := Read(ctx, first)
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return config.Faults{{File: filepath.Join(first, "main.cf"), What: "postconf cannot read that instance: " + err.Error(),
+			Write: "what postconf -c " + first + " takes"}}
 	}
 	f := &checker{Instance: one, ctx: ctx}
 	if one.Has(serviceAgent) {

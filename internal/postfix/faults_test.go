@@ -177,4 +177,14 @@ func TestOutIsFound(t *testing.T) {
 	if got := postfix.Check(t.Context(), out, conf, nil); len(got) > 0 {
 		t.Errorf("of a Postfix that is not ours: %v", got)
 	}
+	if got := postfix.Check(t.Context(), t.TempDir(), conf, nil); len(got) > 0 {
+		t.Errorf("without a Postfix: %v", got)
+	}
+	if err := os.Remove(filepath.Join(first, "master.cf")); err != nil {
+		t.Fatal(err)
+	}
+	got := postfix.Check(t.Context(), first, conf, nil)
+	if len(got) != 1 || !strings.Contains(got.Error(), "postconf cannot read that instance") || !strings.Contains(got.Error(), "master.cf") {
+		t.Errorf("of a Postfix that postconf cannot read: %v", got)
+	}
 }

@@ -5,6 +5,8 @@ package postfix
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -25,26 +27,35 @@ func Read(ctx context.Context, dir string) (*Instance, error) {
 		flag string
 		into map[string]string
 	}{{"-x", i.main}, {"-P", i.override}} {
-		out, err := exec.CommandContext(ctx, "postconf", "-c", dir, one.flag).Output()
+		out, err := postconf(ctx, dir, one.flag)
 		if err != nil {
 			return nil, err
 		}
-		for line := range strings.Lines(string(out)) {
+		for line := range strings.Lines(out) {
 			if name, value, ok := strings.Cut(line, "="); ok {
 				one.into[strings.TrimSpace(name)] = strings.TrimSpace(value)
 			}
 		}
 	}
-	out, err := exec.CommandContext(ctx, "postconf", "-c", dir, "-M").Output()
+	out, err := postconf(ctx, dir, "-M")
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); len(f) >= 8 { // name, type, private, unpriv, chroot, wakeup, maxproc, command
 			i.services[f[0]+"/"+f[1]] = f[7]
 		}
 	}
 	return i, nil
+}
+
+// postconf returns what it says; an error has what it complains of.
+func postconf(ctx context.Context, dir, flag string) (string, error) {
+	out, err := exec.CommandContext(ctx, "postconf", "-c", dir, flag).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(failed.Stderr)))
+	}
+	return string(out), err
 }
 
 // Value is what a parameter is for a service, name/type; for an empty service, what main.cf says.

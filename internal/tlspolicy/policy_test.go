@@ -73,7 +73,7 @@ func TestTable(t *testing.T) {
 }
 
 // serve answers from one domain and one error.
-func serve(t *testing.T) string {
+func serve(t *testing.T, caught ...func(any)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
@@ -84,11 +84,18 @@ func serve(t *testing.T) string {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Serve(ctx, l, func(hop string) (string, bool, error) {
-			if hop == "broken.example" {
+			switch hop {
+			case "broken.example":
 				return "", false, errors.New("no directory\nyet")
+			case "panic.example":
+				panic("out of bounds")
 			}
 			policy, ok := rules().Of(hop, domains{"alfa.example"})
 			return policy, ok, nil
+		}, func(cause any) {
+			for _, tell := range caught {
+				tell(cause)
+			}
 		})
 	}()
 	t.Cleanup(func() {
@@ -106,7 +113,8 @@ func TestPostfixAsks(t *testing.T) {
 	if _, err := exec.LookPath("postmap"); err != nil {
 		t.Skip("Postfix is not installed")
 	}
-	path := serve(t)
+	panics := make(chan any, 1)
+	path := serve(t, func(cause any) { panics <- cause })
 	config := t.TempDir()
 	if err := os.WriteFile(filepath.Join(config, "main.cf"), []byte("compatibility_level = 3.6\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -121,11 +129,17 @@ func TestPostfixAsks(t *testing.T) {
 	if got, err := ask(path+":"+Map, "gamma.example"); got != "" || err == nil {
 		t.Errorf("an ordinary domain: %q, %v; want not found", got, err)
 	}
-	for _, wrong := range [][2]string{{path + ":" + Map, "broken.example"}, {path + ":other", "alfa.example"}, {path + "x:" + Map, "alfa.example"}} {
+	for _, wrong := range [][2]string{{path + ":" + Map, "broken.example"}, {path + ":" + Map, "panic.example"}, {path + ":other", "alfa.example"}, {path + "x:" + Map, "alfa.example"}} {
 		out, err := exec.Command("postmap", "-c", config, "-q", wrong[1], "socketmap:unix:"+wrong[0]).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "fatal: table socketmap:") {
 			t.Errorf("%q: %v, %s; want an error of the table, not an answer", wrong, err, out)
 		}
+	}
+	if cause := <-panics; cause != "out of bounds" {
+		t.Errorf("caught %v", cause)
+	}
+	if got, err := ask(path+":"+Map, "alfa.example"); err != nil || got != Floor {
+		t.Errorf("after a panic: %q, %v; want %q", got, err, Floor)
 	}
 }
 

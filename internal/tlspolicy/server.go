@@ -39,8 +39,8 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // Serve answers Postfix on l until ctx ends, and then closes it and returns nil. Postfix keeps its connections; they end
-// with ctx too.
-func Serve(ctx context.Context, l net.Listener, look Lookup) error {
+// with ctx too. A panic of look is temporary to Postfix too, and is handed to caught.
+func Serve(ctx context.Context, l net.Listener, look Lookup, caught func(cause any)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // Accept then says so
@@ -60,8 +60,21 @@ func Serve(ctx context.Context, l net.Listener, look Lookup) error {
 			end := context.AfterFunc(ctx, func() { _ = c.Close() }) // what reads or writes then says so
 			defer end()
 			defer c.Close() // every answer was flushed
-			_ = converse(c, look)
+			_ = converse(c, guarded(look, caught))
 		})
+	}
+}
+
+// guarded makes a temporary error of a panic.
+func guarded(look Lookup, caught func(cause any)) Lookup {
+	return func(hop string) (policy string, ok bool, err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				caught(cause)
+				err = errors.New("the agent failed")
+			}
+		}()
+		return look(hop)
 	}
 }
 
