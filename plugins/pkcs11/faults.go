@@ -1,0 +1,25 @@
+//go:build cgo
+
+package main
+
+import (
+	"errors"
+
+	"github.com/miekg/pkcs11"
+)
+
+// errPIN says that the token refused the PIN, or would.
+var errPIN = errors.New("the PIN is refused")
+
+// refusesPIN says whether an error of a login is about the PIN, so that the same PIN must not be tried again.
+func refusesPIN(err error) bool {
+	code, is := errors.AsType[pkcs11.Error](err)
+	if !is {
+		return false
+	}
+	switch code {
+	case pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE, pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED:
+		return true
+	}
+	return false
+}
