@@ -8,6 +8,7 @@ set -eu
 packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd openssl libxml2-utils ca-certificates'
 packages="$packages protobuf-compiler python3-grpcio python3-protobuf python3-cryptography"
 packages="$packages clamav-daemon" # brings clamav-freshclam, which fetches nothing unless it is started
+packages="$packages gcc libc6-dev softhsm2 opensc" # the plug-in pkcs11 and its tests; none of them has a service
 packages="$packages $*"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }

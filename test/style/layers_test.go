@@ -139,6 +139,8 @@ var homes = map[string]string{
 	"github.com/hashicorp/go-plugin":      "plugins/host",
 	"github.com/hashicorp/go-hclog":       "plugins/host",
 	"github.com/santhosh-tekuri":          "plugins/host",
+	"github.com/ThalesGroup/crypto11":     "plugins/pkcs11",
+	"github.com/miekg/pkcs11":             "plugins/pkcs11",
 	"google.golang.org/grpc":              "plugins/host",
 	"google.golang.org/protobuf":          "plugins/host",
 }
