@@ -19,6 +19,9 @@ func main() {
 	if len(os.Args) > 2 && os.Args[1] == "seal" {
 		fail(sealFile(os.Args[2:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "hardware" {
+		fail(hardwareOnce(os.Args[2:]))
+	}
 	if len(os.Args) > 2 && os.Args[1] == "call" {
 		fail(callOnce(os.Args[2:]))
 	}

@@ -105,7 +105,8 @@ func TestKeyInHardware(t *testing.T) {
 	conformance.Covers(t, "C225")
 	token := hardwareKey(t)
 	mario, bruno := env.Users("ALFA")[0], env.Users("BETA")[0]
-	whole := map[string][]pec.Kind{mario.Address: {pec.KindAcceptance, pec.KindDelivery}, bruno.Address: {pec.KindTransport}}
+	whole := map[string][]pec.Kind{mario.Address: {pec.KindAcceptance, pec.KindDelivery}, bruno.Address: {pec.KindTransport},
+		env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge}}
 	exchanged := func(l *letter) {
 		t.Helper()
 		for _, list := range await(t, l.ref, whole) {

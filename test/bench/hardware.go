@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/ThalesGroup/crypto11"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ceralacca/ceralacca/deploy/lab/pki"
+	"github.com/ceralacca/ceralacca/deploy/lab/softhsm"
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/host"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// The variants of P12, each with eight goroutines on the same token.
+const (
+	sealingName = "sealing by the plug-in"
+	bareName    = "bare crypto11"
+)
+
+// nobodyUID is whom plug-ins run as here.
+const nobodyUID = 65534
+
+// hardwareRound is how long a variant signs in a round.
+const hardwareRound = 4 * time.Second
+
+// hardware is a process of its own with a token of SoftHSM: it seals by the plug-in, as a daemon does, or signs by crypto11 alone.
+// The peer must be a process beside, since a module is loaded once for each.
+func hardware(b *bench) ([]row, error) {
+	dir, err := os.MkdirTemp("/var/tmp", "p12")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	token, err := newToken(dir)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(token)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	signing := func(name string) variant {
+		return variant{name, func() (sample, error) {
+			cmd := exec.CommandContext(b.ctx, self, "hardware", name, string(raw))
+			cmd.Env = append(os.Environ(), softhsm.ConfVariable+"="+token.Conf)
+			cmd.Stderr = os.Stderr
+			out, err := cmd.Output()
+			var s spent
+			if err == nil {
+				err = json.Unmarshal(out, &s)
+			}
+			return s.sample(), err
+		}}
+	}
+	o, err := b.interleave(signing(bareName), signing(sealingName))
+	if err != nil {
+		return nil, err
+	}
+	return []row{o.compare("seals a second, eight at a time, RSA-2048 in SoftHSM", rate, sealingName, bareName, atLeast(0.95))}, nil
+}
+
+// benchToken is what both variants need.
+type benchToken struct{ *softhsm.Token }
+
+func newToken(dir string) (*benchToken, error) {
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "pkcs11"), "./plugins/pkcs11")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	token, err := softhsm.New(dir, "bench", nobodyUID)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := pki.NewAuthority("bench", time.Now())
+	if err != nil {
+		return nil, err
+	}
+	pair, err := ca.Signing("Alfa PEC", "posta-certificata@alfa.example")
+	if err != nil {
+		return nil, err
+	}
+	key, err := pair.KeyPEM()
+	if err != nil {
+		return nil, err
+	}
+	return &benchToken{token}, errors.Join(token.Import("key", "01", key), os.WriteFile(filepath.Join(dir, "cert.pem"), pair.CertPEM(), 0o644))
+}
+
+// hardwareOnce is the process: hardware VARIANT TOKEN.
+func hardwareOnce(args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: hardware VARIANT TOKEN")
+	}
+	var t benchToken
+	if err := json.Unmarshal([]byte(args[1]), &t); err != nil {
+		return err
+	}
+	sign, closing, err := t.bare()
+	if args[0] == sealingName {
+		sign, closing, err = t.sealing(context.Background())
+	}
+	if err != nil {
+		return err
+	}
+	defer closing()
+	result, err := eight(sign)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// eight signs for a round, by eight goroutines.
+func eight(sign func(text string) error) (spent, error) {
+	var group errgroup.Group
+	counts := make([]int, atATime)
+	began := time.Now()
+	for n := range counts {
+		group.Go(func() error {
+			for time.Since(began) < hardwareRound {
+				if err := sign(strconv.Itoa(n) + " " + strconv.Itoa(counts[n])); err != nil {
+					return err
+				}
+				counts[n]++
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	return spent{Count: float64(total), Seconds: time.Since(began).Seconds()}, err
+}
+
+// bare signs digests, and does nothing else.
+func (t benchToken) bare() (sign func(text string) error, closing func(), err error) {
+	token, err := crypto11.Configure(&crypto11.Config{Path: softhsm.Module, TokenLabel: t.Label, Pin: t.PIN, MaxSessions: 17})
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := token.FindRSAPrivateKey(nil, []byte("key"))
+	return func(text string) error {
+		digest := sha256.Sum256([]byte(text))
+		_, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+		return err
+	}, func() { _ = token.Close() }, err
+}
+
+// sealing makes a whole signed document by the plug-in, as a daemon does: every signature is verified.
+func (t benchToken) sealing(ctx context.Context) (sign func(text string) error, closing func(), err error) {
+	dir := filepath.Dir(t.Conf)
+	s, err := host.New(ctx, host.Options{
+		Name: "hsm", Kind: plugins.KindKey, Deadline: time.Minute, Concurrency: host.DefaultConcurrency, RunDir: dir,
+		Program: host.Program{Path: filepath.Join(dir, "pkcs11"), Isolation: host.Isolation{User: "nobody"}},
+		Config: map[string]any{"module": softhsm.Module, "token": t.Label, "pin_file": t.PINFile,
+			"environment": map[string]any{softhsm.ConfVariable: t.Conf},
+			"keys":        []any{map[string]any{"label": "key", "certificate": filepath.Join(dir, "cert.pem")}}},
+		Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	by := host.Key{Supervisor: s}
+	entries, err := by.Certificates(ctx)
+	if err != nil {
+		return nil, s.Stop, err
+	}
+	cert, err := x509.ParseCertificate(entries[0].Chain[0])
+	if err != nil {
+		return nil, s.Stop, err
+	}
+	key, err := signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) {
+		return by.Sign(ctx, entries[0].ID, digest)
+	}, []*x509.Certificate{cert})
+	return func(text string) error {
+		_, err := signer.SealAttached(ctx, key, []byte(text))
+		return err
+	}, s.Stop, err
+}
