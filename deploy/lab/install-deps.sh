@@ -9,6 +9,7 @@ packages='postfix dovecot-core dovecot-imapd dovecot-lmtpd openssl libxml2-utils
 packages="$packages protobuf-compiler python3-grpcio python3-protobuf python3-cryptography"
 packages="$packages clamav-daemon" # brings clamav-freshclam, which fetches nothing unless it is started
 packages="$packages gcc libc6-dev softhsm2 opensc" # the plug-in pkcs11 and its tests; none of them has a service
+packages="$packages smstools" # a real smsd, for the tests of plugins/sms
 packages="$packages $*"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }
@@ -61,7 +62,7 @@ as_root chmod 0755 "$policy"
 # The services that may come with them, of packages that are not there yet.
 services=
 for s in postfix:postfix.service dovecot-core:dovecot.service clamav-daemon:clamav-daemon.service \
-	clamav-daemon:clamav-daemon.socket clamav-freshclam:clamav-freshclam.service; do
+	clamav-daemon:clamav-daemon.socket smstools:smstools.service clamav-freshclam:clamav-freshclam.service; do
 	installed "${s%%:*}" || services="$services ${s#*:}"
 done
 

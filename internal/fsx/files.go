@@ -157,3 +157,11 @@ func syncFolder(path string) error {
 	}
 	return nil
 }
+
+// Carry is [Move] that returns when a crash would not take it back.
+func Carry(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("fsx: %w", err)
+	}
+	return errors.Join(syncFolder(to), syncFolder(from))
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/fsx"
+)
+
+// handed is what a command hands over to the running plug-in, a file in the folder spool.
+type handed struct {
+	Key      string    `json:"key"`
+	Kind     string    `json:"kind"` // quota, test, or usage
+	Mailbox  string    `json:"mailbox,omitempty"`
+	Percent  int       `json:"percent,omitempty"`
+	Fullness []sample  `json:"fullness,omitempty"`
+	Time     time.Time `json:"time"`
+}
+
+// sample is how full a mailbox was.
+type sample struct {
+	Mailbox string    `json:"mailbox,omitempty"`
+	Full    float64   `json:"full"` // 1 is full
+	Time    time.Time `json:"time"`
+}
+
+// usage is what is known of the space of a mailbox.
+type usage struct {
+	Samples []sample          `json:"samples"`
+	Warned  map[int]time.Time `json:"warned,omitempty"` // by percent
+	Filling time.Time         `json:"filling,omitzero"` // when the holder was told that it fills
+}
+
+// Bounds of what is said about space.
+const (
+	sampleWindow = 14 * 24 * time.Hour
+	sampleSpan   = time.Hour // two samples that are nearer say nothing
+	sampleGap    = time.Hour // nearer ones replace each other
+	quotaAgain   = 24 * time.Hour
+	fillAgain    = 7 * 24 * time.Hour
+)
+
+// hand puts something into the folder spool. Who takes it runs as another user.
+func (s store) hand(h handed) error {
+	data, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return fsx.WriteNewBytes(s.path("spool", nameOf("handed "+h.Key)), 0o644, data)
+}
+
+// collect takes what commands have handed over. Each file is removed when what it says is on the disk; one that comes
+// again after a crash has the same keys.
+func (e *engine) collect() error {
+	return e.store.each("spool", func(name string, data []byte) error {
+		var h handed
+		if err := json.Unmarshal(data, &h); err != nil {
+			e.log.Error("sms: a file in spool is none of ours, and is removed", "file", name)
+			return fsx.Remove(e.store.path("spool", name))
+		}
+		err := e.handle(h)
+		if err != nil {
+			return err
+		}
+		return fsx.Remove(e.store.path("spool", name))
+	})
+}
+
+func (e *engine) handle(h handed) error {
+	h.Mailbox = strings.ToLower(h.Mailbox)
+	switch h.Kind {
+	case kindTest:
+		return e.take(event{Mailbox: h.Mailbox, Kind: kindTest, Taken: e.clock.Now(), name: nameOf("event " + h.Key)})
+	case kindQuota:
+		return e.quota(h)
+	}
+	for _, s := range h.Fullness {
+		if err := e.fullness(strings.ToLower(s.Mailbox), s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quota tells that a threshold was passed, once a day for each.
+func (e *engine) quota(h handed) error {
+	r := e.rules.of(h.Mailbox)
+	if r == nil {
+		return nil
+	}
+	u, err := e.store.usageOf(h.Mailbox)
+	if err != nil {
+		return err
+	}
+	if last := u.Warned[h.Percent]; r.wants(kindQuota) && h.Time.Sub(last) >= quotaAgain {
+		err := e.take(event{Mailbox: h.Mailbox, Kind: kindQuota, Percent: h.Percent, Taken: e.clock.Now(), name: nameOf("event " + h.Key)})
+		if err != nil {
+			return err
+		}
+		if u.Warned == nil {
+			u.Warned = map[int]time.Time{}
+		}
+		u.Warned[h.Percent] = h.Time
+		if err := e.store.keepUsage(h.Mailbox, u); err != nil {
+			return err
+		}
+	}
+	return e.fullness(h.Mailbox, sample{Full: float64(h.Percent) / 100, Time: h.Time})
+}
+
+// fullness notes a sample, and tells the holder when the box would fill before long.
+func (e *engine) fullness(mailbox string, s sample) error {
+	r := e.rules.of(mailbox)
+	if r == nil || !r.wants(kindFill) {
+		return nil
+	}
+	u, err := e.store.usageOf(mailbox)
+	if err != nil {
+		return err
+	}
+	s.Mailbox = ""
+	u.note(s)
+	left, fills := u.left()
+	if fills && left <= r.within && s.Time.Sub(u.Filling) >= fillAgain {
+		days := max(int(math.Ceil(left.Hours()/24)), 1)
+		key := fmt.Sprintf("fill %s %d", mailbox, s.Time.UnixNano())
+		if err := e.take(event{Mailbox: mailbox, Kind: kindFill, Days: days, Taken: e.clock.Now(), name: nameOf("event " + key)}); err != nil {
+			return err
+		}
+		u.Filling = s.Time
+	}
+	return e.store.keepUsage(mailbox, u)
+}
+
+// note keeps the samples of the window, in order.
+func (u *usage) note(s sample) {
+	if n := len(u.Samples); n > 1 && s.Time.Sub(u.Samples[n-2].Time) < sampleGap {
+		u.Samples = u.Samples[:n-1]
+	}
+	u.Samples = append(u.Samples, s)
+	slices.SortStableFunc(u.Samples, func(a, b sample) int { return a.Time.Compare(b.Time) })
+	newest := u.Samples[len(u.Samples)-1].Time
+	u.Samples = slices.DeleteFunc(u.Samples, func(s sample) bool { return newest.Sub(s.Time) > sampleWindow })
+}
+
+// left is how long the room lasts at the rate at which the box grew over the window: what came less what was deleted.
+func (u *usage) left() (time.Duration, bool) {
+	if len(u.Samples) < 2 {
+		return 0, false
+	}
+	first, last := u.Samples[0], u.Samples[len(u.Samples)-1]
+	span, grown := last.Time.Sub(first.Time), last.Full-first.Full
+	if span < sampleSpan || grown <= 0 || last.Full >= 1 {
+		return 0, false
+	}
+	seconds := (1 - last.Full) / grown * span.Seconds()
+	if seconds > (365 * 24 * time.Hour).Seconds() {
+		return 0, false
+	}
+	return time.Duration(seconds * float64(time.Second)), true
+}
+
+func (s store) usageOf(mailbox string) (usage, error) {
+	var u usage
+	data, err := os.ReadFile(s.path("usage", nameOf(mailbox)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &u)
+	}
+	return u, err
+}
+
+func (s store) keepUsage(mailbox string, u usage) error {
+	data, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	return fsx.WriteBytes(s.path("usage", nameOf(mailbox)), 0o640, data)
+}
+
+// readUsage reads what `doveadm -f tab quota get -A` prints.
+func readUsage(in io.Reader, now time.Time) ([]sample, error) {
+	var out []sample
+	lines := bufio.NewScanner(in)
+	columns := map[string]int{}
+	for lines.Scan() {
+		fields := strings.Split(lines.Text(), "\t")
+		if len(columns) == 0 {
+			for i, name := range fields {
+				columns[strings.ToLower(name)] = i
+			}
+			for _, name := range []string{"username", "type", "value", "limit"} {
+				if _, there := columns[name]; !there {
+					return nil, fmt.Errorf("the first line has no column %q; run: doveadm -f tab quota get -A | sms quota-usage", name)
+				}
+			}
+			continue
+		}
+		if len(fields) < len(columns) || fields[columns["type"]] != "STORAGE" {
+			continue
+		}
+		value, err1 := strconv.ParseFloat(fields[columns["value"]], 64)
+		limit, err2 := strconv.ParseFloat(fields[columns["limit"]], 64)
+		if err1 == nil && err2 == nil && limit > 0 { // "-": no limit
+			out = append(out, sample{fields[columns["username"]], value / limit, now})
+		}
+	}
+	return out, lines.Err()
+}
