@@ -39,6 +39,13 @@ func (l *Lab) writeDaemon(h *Host) error {
 	if err != nil {
 		return err
 	}
+	if l.options.Notices {
+		sections, err := l.noticeSections(h)
+		if err != nil {
+			return err
+		}
+		text += sections
+	}
 	if l.options.Config != nil {
 		text = l.options.Config(h.Name, text)
 	}
@@ -134,8 +141,17 @@ func (l *Lab) copyPrograms() error {
 	if err := folders(filepath.Dir(l.binary())); err != nil {
 		return err
 	}
-	if err := copyProgram(l.options.Bin, l.binary()); err != nil || !l.options.Antivirus {
+	if err := copyProgram(l.options.Bin, l.binary()); err != nil {
 		return err
+	}
+	if l.options.Notices {
+		from := filepath.Join(filepath.Dir(l.options.Bin), noticeName)
+		if err := copyProgram(from, filepath.Join(filepath.Dir(l.binary()), noticeName)); err != nil {
+			return err
+		}
+	}
+	if !l.options.Antivirus {
+		return nil
 	}
 	return copyProgram(filepath.Join(filepath.Dir(l.options.Bin), pluginName), l.plugin())
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// Antivirus, with Daemons, starts a clamd for each of alfa and beta, and has their milters ask it through the plug-in
 	// clamav, which lies beside Bin.
 	Antivirus bool
+	// Notices, with Daemons, has the agents of alfa and beta tell their users through the plug-in sms, which lies beside Bin, into
+	// the folder NoticeSpool. No smsd runs.
+	Notices bool
 	// Config may change the daemons' configuration before anything starts; host is
 	// alfa or beta.
 	Config func(host, toml string) string

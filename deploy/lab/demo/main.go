@@ -1,7 +1,7 @@
 // Command demo shows the main job: it starts a fresh lab, sends one certified message with an attachment to several
 // kinds of recipient, waits for everything that must happen and shows it, with what OpenSSL and ceralacca verify say.
 // Then it sends a virus, which is refused, and an
-// encrypted archive, which passes with a warning. It leaves the messages it saved, and nothing else.
+// encrypted archive, which passes with a warning, and shows the notices for smsd. It leaves the messages it saved, and nothing else.
 package main
 
 import (
@@ -48,7 +48,7 @@ func run(ctx context.Context, bin, folder string) error {
 	}
 	begin := time.Now()
 	fmt.Println("Starting alfa and beta (certified) and gamma (ordinary): Postfix, Dovecot, ceralacca …")
-	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true, Antivirus: true})
+	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true, Antivirus: true, Notices: true})
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,9 @@ func run(ctx context.Context, bin, folder string) error {
 	}
 	held, err := s.viruses(ctx)
 	if err != nil {
+		return err
+	}
+	if err := notices(ctx, os.Stdout, l.NoticeSpool(l.Beta)); err != nil {
 		return err
 	}
 	if !good || !held {
