@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,7 +29,17 @@ func BenchmarkNotices(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	go e.run(b.Context())
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan struct{})
+	go func() {
+		e.run(ctx)
+		close(ended)
+	}()
+	b.Cleanup(func() {
+		cancel()
+		<-ended
+		time.Sleep(500 * time.Millisecond) // for workers in the middle of a write
+	})
 	b.ResetTimer()
 	for n := range b.N {
 		name := fmt.Sprintf("m%d@y.example", n)
