@@ -127,9 +127,13 @@ func (b *bench) conditions(g goal) string {
 	if !g.once {
 		times = fmt.Sprintf(", %d rounds", b.rounds)
 	}
+	kind := b.meter.kind()
+	if g.bare { // its processes tell their own
+		kind = "getrusage"
+	}
 	load, _ := os.ReadFile("/proc/loadavg") // empty where there is none
 	return fmt.Sprintf("%s%s, load %s at the start, CPU time by %s; %d CPUs (%s), Linux %s, Postfix %s, Dovecot %s, %s, %s",
-		time.Now().UTC().Format("2006-01-02 15:04 UTC"), times, strings.Join(strings.Fields(string(load))[:1], ""), b.meter.kind(),
+		time.Now().UTC().Format("2006-01-02 15:04 UTC"), times, strings.Join(strings.Fields(string(load))[:1], ""), kind,
 		runtime.NumCPU(), processor(), output("uname", "-r"), output("postconf", "-d", "-h", "mail_version"),
 		output("dovecot", "--version"), output("openssl", "version"), b.tree)
 }

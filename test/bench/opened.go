@@ -76,7 +76,7 @@ func fillOpen(path string, n int) error {
 		return err
 	}
 	now := time.Now().Truncate(time.Second)
-	for i := filledBefore(db); i < n; i += fillBatch {
+	for i := 0; i < n; i += fillBatch {
 		sent := now.Add(-time.Duration(n-i) * (10 * time.Hour / time.Duration(n))).Truncate(time.Second)
 		err := db.Update(func(tx *bbolt.Tx) error {
 			return errors.Join(fillSome(tx, i, min(i+fillBatch, n), n, sent), fillCount(tx, min(i+fillBatch, n)))
@@ -114,17 +114,6 @@ func fillSome(tx *bbolt.Tx, from, to, n int, sent time.Time) error {
 		}
 	}
 	return nil
-}
-
-// filledBefore is how many an earlier process has written, which was ended.
-func filledBefore(db *bbolt.DB) (n int) {
-	_ = db.View(func(tx *bbolt.Tx) error { // without an error
-		if bucket := tx.Bucket([]byte("tracking.count")); bucket != nil {
-			n = int(binary.BigEndian.Uint64(bucket.Get([]byte("tracking.watch"))))
-		}
-		return nil
-	})
-	return n
 }
 
 // fillCount writes how many there are.
@@ -206,7 +195,8 @@ func holdOpen(path string, n int) error {
 	return s.Close()
 }
 
-// openedEvents are durable one by one: messages are accepted, taken charge of and delivered in turn, each a random one.
+// openedEvents are durable one by one: in turn a new message is accepted, and one of those that the store was filled with
+// is delivered, a random one, which may have been delivered before.
 func openedEvents(s store.Store, n, times int) error {
 	now := time.Now().Truncate(time.Second)
 	for i := range times {
