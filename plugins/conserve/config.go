@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/store"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// settings are what the schema describes.
+type settings struct {
+	Folder           string          `json:"folder"`
+	Owner            string          `json:"owner"`
+	Certificate      string          `json:"certificate"`
+	Key              string          `json:"key"`
+	Signers          string          `json:"signers"`
+	StampURL         string          `json:"stamp_url"`
+	StampAuthorities string          `json:"stamp_authorities"`
+	StampTimeout     string          `json:"stamp_timeout"`
+	StoreDirectory   string          `json:"store_directory"`
+	S3Endpoint       string          `json:"s3_endpoint"`
+	S3Bucket         string          `json:"s3_bucket"`
+	S3Prefix         string          `json:"s3_prefix"`
+	S3Region         string          `json:"s3_region"`
+	S3AccessKey      string          `json:"s3_access_key"`
+	S3SecretKey      string          `json:"s3_secret_key"`
+	Keep             string          `json:"keep"`
+	Space            json.RawMessage `json:"space"`
+	Mailboxes        map[string]rule `json:"mailboxes"`
+	Warn             []int           `json:"warn"`
+	Delay            string          `json:"delay"`
+	LabClock         string          `json:"lab_clock"`
+}
+
+// rule is what is written for one mailbox.
+type rule struct {
+	Keep  string          `json:"keep"`
+	Space json.RawMessage `json:"space"`
+}
+
+// sent are the events of who sends, received those of who receives.
+func isSent(event string) bool {
+	return slices.Contains([]string{"submitted", "accepted", "non-acceptance", "delivery", "non-delivery", "notice"}, event)
+}
+
+func isReceived(event string) bool { return slices.Contains([]string{"delivered", "anomaly"}, event) }
+
+// keeps says whether an event of a mailbox is kept. An event that is not known is, unless the mailbox is off: a later host
+// may have kinds that we do not know, and what was not kept is lost.
+func (s settings) keeps(mailbox, event string) bool {
+	keep := s.Keep
+	if own := s.Mailboxes[mailbox].Keep; own != "" {
+		keep = own
+	}
+	switch keep {
+	case "off":
+		return false
+	case "sent":
+		return !isReceived(event)
+	case "received":
+		return !isSent(event)
+	default:
+		return true
+	}
+}
+
+// limit is the space of a mailbox in bytes, 0 without one. check has seen that it can be read.
+func (s settings) limit(mailbox string) int64 {
+	space := s.Space
+	if own := s.Mailboxes[mailbox].Space; len(own) > 0 {
+		space = own
+	}
+	n, _ := parseSpace(space) // checked at the start
+	return n
+}
+
+func parseSpace(written json.RawMessage) (int64, error) {
+	text := strings.Trim(string(written), `"`)
+	if text == "" {
+		return 0, nil
+	}
+	shift := 0
+	for i, unit := range []string{"KB", "MB", "GB", "TB"} {
+		if number, ok := strings.CutSuffix(text, unit); ok {
+			text, shift = strings.TrimSpace(number), 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)>>shift {
+		return 0, fmt.Errorf("space is %s, not a size; write bytes, or 10 GB", written)
+	}
+	return n << shift, nil
+}
+
+// check fills in what is not written and looks at what the schema cannot.
+func (s *settings) check() error {
+	if s.Warn == nil {
+		s.Warn = []int{80, 90, 95}
+	}
+	slices.Sort(s.Warn)
+	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both", &s.S3Region: "us-east-1"} {
+		if *text == "" {
+			*text = preset
+		}
+	}
+	if _, err := parseSpace(s.Space); err != nil {
+		return err
+	}
+	for mailbox, r := range s.Mailboxes {
+		if _, err := parseSpace(r.Space); err != nil {
+			return fmt.Errorf("mailboxes.%q: %w", mailbox, err)
+		}
+	}
+	for key, text := range map[string]string{"stamp_timeout": s.StampTimeout, "delay": s.Delay} {
+		if _, err := time.ParseDuration(text); err != nil {
+			return fmt.Errorf("%s is %q, not a duration; write 30s or 10m", key, text)
+		}
+	}
+	return nil
+}
+
+// duration reads what check has seen.
+func duration(text string) time.Duration {
+	d, _ := time.ParseDuration(text) // checked at the start
+	return d
+}
+
+func (s settings) clock() clock.Clock {
+	if s.LabClock != "" {
+		return clock.NewMoved(s.LabClock)
+	}
+	return clock.System{}
+}
+
+func (s settings) store() (store.Store, error) {
+	if s.StoreDirectory != "" {
+		return store.Directory(s.StoreDirectory), nil
+	}
+	return nil, fmt.Errorf("s3_endpoint is not served yet; write store_directory")
+}
+
+// verifier reads whom we trust, and gives it as it goes into packages.
+func (s settings) verifier() (v pack.Verifier, parts pack.Parts, err error) {
+	if v.Signers, err = signer.ReadAuthorities(s.Signers); err != nil {
+		return v, parts, fmt.Errorf("signers: %w", err)
+	}
+	signers, err := signer.ReadCertificates(s.Signers)
+	if err != nil {
+		return v, parts, fmt.Errorf("signers: %w", err)
+	}
+	stamps, err := signer.ReadCertificates(s.StampAuthorities)
+	if err != nil {
+		return v, parts, fmt.Errorf("stamp_authorities: %w", err)
+	}
+	v.Stamps = stamp.Authority{URL: s.StampURL, Roots: stamps, HTTP: &http.Client{Timeout: duration(s.StampTimeout)}}
+	return v, pack.Parts{SignerCA: signer.EncodeCertificates(signers), StampCA: signer.EncodeCertificates(stamps)}, nil
+}

@@ -1,0 +1,236 @@
+// Package keeper makes packages of deposits when their day is over. What it decides it writes down before it acts, so that
+// a keeper that is killed is continued by the next one to the same package. One keeper works at a time: its
+// caller holds the lock. It does not take deposits and does not verify.
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/fsx"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/store"
+	"github.com/ceralacca/ceralacca/signer"
+)
+
+// Keeper makes packages. All but what is unexported is set by who makes it.
+type Keeper struct {
+	Box       *deposit.Box
+	Catalogue Catalogue
+	Store     store.Store
+	Stamps    stamp.Authority
+	Key       signer.Key
+	Parts     pack.Parts // the authorities alone
+	Owner     string
+	Version   string
+	Zone      *time.Location // whose midnight ends a day
+	Delay     time.Duration  // after midnight, for what is late
+	Clock     clock.Clock
+	Log       *slog.Logger
+
+	mu    sync.Mutex
+	state State
+}
+
+// State is how the keeper is.
+type State struct {
+	Waiting  int    // groups whose day is over and that are not preserved
+	Failures int    // passes in a row with an error
+	Problem  string // of the last pass
+}
+
+// State returns how it is.
+func (k *Keeper) State() State {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
+}
+
+// Day is the legal day of an instant.
+func Day(t time.Time, zone *time.Location) string { return t.In(zone).Format(time.DateOnly) }
+
+// over says whether a day has ended, and the delay with it.
+func (k *Keeper) over(day string) bool {
+	begin, err := time.ParseInLocation(time.DateOnly, day, k.Zone)
+	return err == nil && !k.Clock.Now().Before(begin.AddDate(0, 0, 1).Add(k.Delay))
+}
+
+// Pause between passes: usual, and how it grows up to longest while something fails.
+const (
+	usual    = 10 * time.Second
+	firstTry = time.Second
+	longest  = 10 * time.Minute
+)
+
+// Run makes packages until ctx ends. jitter spreads those who wait, between 0 and 1.
+func (k *Keeper) Run(ctx context.Context, jitter func() float64) {
+	for ctx.Err() == nil {
+		err := k.Pass(ctx)
+		pause := usual
+		if err != nil {
+			failures := k.State().Failures
+			pause = min(firstTry<<min(failures, 10), longest)
+			pause += time.Duration(jitter() * float64(pause) / 2)
+			k.Log.Warn("packages wait to be preserved", "problem", err, "failures", failures, "again_in", pause)
+		}
+		if k.Clock.Sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// Pass makes all the packages that can be made now. What fails does not keep others from being made.
+func (k *Keeper) Pass(ctx context.Context) error {
+	groups, err := k.Box.Groups()
+	waiting := 0
+	for _, g := range groups {
+		if !k.over(g.Day) {
+			continue
+		}
+		if e := k.preserve(ctx, g); e != nil {
+			waiting++
+			err = errors.Join(err, fmt.Errorf("%s, %s: %w", g.Mailbox, g.Day, e))
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.state.Waiting, k.state.Problem = waiting, ""
+	if err == nil {
+		k.state.Failures = 0
+		return nil
+	}
+	k.state.Failures++
+	k.state.Problem = err.Error()
+	return err
+}
+
+// preserve makes all packages of a group.
+func (k *Keeper) preserve(ctx context.Context, g deposit.Group) error {
+	for ctx.Err() == nil {
+		plan, there, err := k.plan(g)
+		if err != nil {
+			return err
+		}
+		if !there {
+			k.Box.Close(g)
+			return nil
+		}
+		if err := k.carryOut(ctx, g, plan); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// path is a file of the package in hand. The number keeps what is left of an earlier one apart.
+func (k *Keeper) path(g deposit.Group, number int, what string) string {
+	return filepath.Join(k.Box.GroupDir(g), fmt.Sprintf("%03d.%s", number, what))
+}
+
+// plan returns the package in hand or decides the next one.
+func (k *Keeper) plan(g deposit.Group) (plan pack.Plan, there bool, err error) {
+	last, err := k.Catalogue.Last(g.Mailbox, g.Day)
+	if err != nil {
+		return plan, false, err
+	}
+	for _, number := range []int{last, last + 1} { // the last may be stored and its documents not all filed
+		text, err := os.ReadFile(k.path(g, number, "plan"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return plan, false, err
+		}
+		return plan, true, json.Unmarshal(text, &plan)
+	}
+	members, err := k.Box.Members(g)
+	if err != nil || len(members) == 0 {
+		return plan, false, err
+	}
+	plan = pack.Plan{Mailbox: g.Mailbox, Day: g.Day, Number: last + 1, Created: k.Clock.Now().In(k.Zone).Truncate(time.Second),
+		Version: k.Version, Owner: k.Owner, Members: members[:min(len(members), pack.MaxMembers)]}
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return plan, false, err
+	}
+	return plan, true, fsx.WriteBytes(k.path(g, plan.Number, "plan"), 0o600, text)
+}
+
+// carryOut stores a package, enters it, files its documents, and lets go of the plan last.
+func (k *Keeper) carryOut(ctx context.Context, g deposit.Group, plan pack.Plan) error {
+	entered, err := k.Catalogue.Has(plan.Mailbox, plan.Day, plan.Number)
+	if err != nil {
+		return err
+	}
+	if !entered {
+		if err := k.put(ctx, g, plan); err != nil {
+			return err
+		}
+	}
+	for i, m := range plan.Members {
+		if err := k.Box.File(m, plan.Name(), pack.Object(i)); err != nil {
+			return err
+		}
+	}
+	for _, what := range []string{"p7m", "tsr", "plan"} {
+		if err := fsx.Remove(k.path(g, plan.Number, what)); err != nil {
+			return err
+		}
+	}
+	k.Log.Info("package preserved", "package", plan.Name(), "documents", len(plan.Members), "bytes", plan.Bytes())
+	return nil
+}
+
+func (k *Keeper) put(ctx context.Context, g deposit.Group, plan pack.Plan) error {
+	parts, err := k.seal(ctx, g, plan)
+	if err != nil {
+		return err
+	}
+	if err := k.Store.Put(ctx, plan.Name(), plan.Files(parts, k.Box.Content)); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	return k.Catalogue.Enter(Entry{Mailbox: plan.Mailbox, Day: plan.Day, Number: plan.Number, Items: int64(len(plan.Members)), Bytes: plan.Bytes()})
+}
+
+// seal signs and stamps; what was made once is on disk and taken from there.
+func (k *Keeper) seal(ctx context.Context, g deposit.Group, plan pack.Plan) (pack.Parts, error) {
+	parts := k.Parts
+	var err error
+	if parts.Index, err = plan.Index(); err != nil {
+		return parts, err
+	}
+	parts.Signed, err = once(k.path(g, plan.Number, "p7m"), func() ([]byte, error) {
+		return signer.SealAttached(ctx, k.Key, parts.Index)
+	})
+	if err != nil {
+		return parts, fmt.Errorf("the signature: %w", err)
+	}
+	parts.Stamp, err = once(k.path(g, plan.Number, "tsr"), func() ([]byte, error) { return k.Stamps.Stamp(ctx, parts.Signed) })
+	if err != nil {
+		return parts, fmt.Errorf("the time stamp: %w", err)
+	}
+	return parts, nil
+}
+
+// once reads a file, or makes it.
+func once(path string, fn func() ([]byte, error)) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return text, err
+	}
+	if text, err = fn(); err != nil {
+		return nil, err
+	}
+	return text, fsx.WriteBytes(path, 0o600, text)
+}

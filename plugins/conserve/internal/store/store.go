@@ -1,0 +1,131 @@
+// Package store keeps whole packages: each is there as a whole or not at all, and does not change. It does not know what is
+// in them.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ceralacca/ceralacca/internal/fsx"
+)
+
+// File is one of a package. Open is called once for each try to put it.
+type File struct {
+	Name string // may have folders, with /
+	Size int64
+	Open func() (io.ReadCloser, error)
+}
+
+// Store keeps packages by name, MAILBOX/DAY-NUMBER. It is safe for concurrent use.
+type Store interface {
+	// Put stores a package and returns when a crash would not lose it. One that is there already stays as it is. The last
+	// file completes it.
+	Put(ctx context.Context, name string, files []File) error
+	// Package returns one that is whole; found is false otherwise.
+	Package(ctx context.Context, name string) (p Package, found bool, err error)
+}
+
+// Package is a stored one.
+type Package interface {
+	// Files lists the names, sorted.
+	Files(ctx context.Context) ([]string, error)
+	// Open reads one.
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
+}
+
+// Directory is a store in a folder, on one file system.
+type Directory string
+
+var (
+	_ Store   = Directory("")
+	_ Package = Folder("")
+)
+
+// Put implements Store: the package is made aside and moved into place.
+func (d Directory) Put(ctx context.Context, name string, files []File) error {
+	target := filepath.Join(string(d), filepath.FromSlash(name))
+	if _, err := os.Stat(target); err == nil {
+		return fsx.Folder(target, 0o750) // another process may have moved it just now
+	}
+	aside := filepath.Join(string(d), ".work", filepath.FromSlash(name))
+	if err := os.RemoveAll(aside); err != nil { // of a process that was killed
+		return err
+	}
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := put(filepath.Join(aside, filepath.FromSlash(f.Name)), f); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+	}
+	if err := fsx.Folder(filepath.Dir(target), 0o750); err != nil {
+		return err
+	}
+	if err := fsx.Move(aside, target); err != nil {
+		return err
+	}
+	return sync(filepath.Dir(target))
+}
+
+func put(path string, f File) error {
+	if err := fsx.Folder(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	from, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }() // it was only read
+	return fsx.Write(path, 0o640, func(w io.Writer) error {
+		_, err := io.Copy(w, from)
+		return err
+	})
+}
+
+// sync flushes a folder.
+func sync(path string) (err error) {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	return folder.Sync()
+}
+
+// Package implements Store.
+func (d Directory) Package(_ context.Context, name string) (Package, bool, error) {
+	path := filepath.Join(string(d), filepath.FromSlash(name))
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	return Folder(path), err == nil, err
+}
+
+// Folder is a package in a folder, wherever it came from.
+type Folder string
+
+// Files implements Package.
+func (f Folder) Files(context.Context) ([]string, error) {
+	var names []string
+	err := fs.WalkDir(os.DirFS(string(f)), ".", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			names = append(names, path)
+		}
+		return err
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+// Open implements Package.
+func (f Folder) Open(_ context.Context, name string) (io.ReadCloser, error) {
+	return os.DirFS(string(f)).Open(name)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/keeper"
+)
+
+// space is how much each mailbox has in store, the spool and packages together. It is counted from disk once. It is safe for
+// concurrent use.
+type space struct {
+	box       *deposit.Box
+	catalogue keeper.Catalogue
+
+	mu      sync.Mutex
+	used    map[string]plugins.Usage
+	refused map[string]bool // full since the last deposit that went in
+}
+
+func newSpace(box *deposit.Box, catalogue keeper.Catalogue) *space {
+	return &space{box: box, catalogue: catalogue, used: map[string]plugins.Usage{}, refused: map[string]bool{}}
+}
+
+// load counts again.
+func (s *space) load() error {
+	used := map[string]plugins.Usage{}
+	groups, err := s.box.Groups()
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		members, err := s.box.Members(g)
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			// Of a package that is entered and whose documents are not all filed, the catalogue counts all.
+			used[g.Mailbox] = plus(used[g.Mailbox], m.Size, 1)
+		}
+	}
+	mailboxes, err := s.catalogue.Mailboxes()
+	if err != nil {
+		return err
+	}
+	for _, mailbox := range mailboxes {
+		entries, err := s.catalogue.Entries(mailbox)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			used[mailbox] = plus(used[mailbox], e.Bytes, e.Items)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = used
+	return nil
+}
+
+func plus(u plugins.Usage, bytes, items int64) plugins.Usage {
+	return plugins.Usage{Bytes: u.Bytes + bytes, Items: u.Items + items}
+}
+
+// add counts a deposit, and returns what the mailbox now has, and what was added.
+func (s *space) add(mailbox string, bytes int64) (plugins.Usage, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.refused, mailbox)
+	s.used[mailbox] = plus(s.used[mailbox], bytes, 1)
+	return s.used[mailbox], bytes
+}
+
+func (s *space) of(mailbox string) plugins.Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used[mailbox]
+}
+
+func (s *space) all() map[string]plugins.Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.used)
+}
+
+func (s *space) refuse(mailbox string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused[mailbox] = true
+}
+
+func (s *space) full() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.refused)
+}
