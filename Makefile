@@ -18,8 +18,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: build
-build: ## the static binary, bin/ceralacca, and the plug-ins bin/clamav, bin/sms and, where there is a C compiler, bin/pkcs11
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/... ./plugins/clamav ./plugins/sms
+build: ## the static binary, bin/ceralacca, and the plug-ins bin/clamav, bin/sms, bin/conserve and, where there is a C compiler, bin/pkcs11
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/... ./plugins/clamav ./plugins/sms ./plugins/conserve
 	@if command -v "$$(go env CC)" >/dev/null; then set -x; CGO_ENABLED=1 go build -trimpath -o bin/ ./plugins/pkcs11; \
 	else echo "bin/pkcs11 is not built: it loads a PKCS#11 library, which takes a C compiler (make deps installs gcc)" >&2; fi
 

@@ -241,11 +241,7 @@ func find(ctx context.Context, s settings, name string) (store.Package, error) {
 		}
 		return store.Folder(name), nil
 	}
-	kept, err := s.store()
-	if err != nil {
-		return nil, err
-	}
-	p, found, err := kept.Package(ctx, name)
+	p, found, err := s.store().Package(ctx, name)
 	if err == nil && !found {
 		err = fmt.Errorf("the store has no package %s: %w", name, errUsage)
 	}

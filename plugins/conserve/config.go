@@ -27,12 +27,6 @@ type settings struct {
 	StampAuthorities string          `json:"stamp_authorities"`
 	StampTimeout     string          `json:"stamp_timeout"`
 	StoreDirectory   string          `json:"store_directory"`
-	S3Endpoint       string          `json:"s3_endpoint"`
-	S3Bucket         string          `json:"s3_bucket"`
-	S3Prefix         string          `json:"s3_prefix"`
-	S3Region         string          `json:"s3_region"`
-	S3AccessKey      string          `json:"s3_access_key"`
-	S3SecretKey      string          `json:"s3_secret_key"`
 	Keep             string          `json:"keep"`
 	Space            json.RawMessage `json:"space"`
 	Mailboxes        map[string]rule `json:"mailboxes"`
@@ -107,7 +101,7 @@ func (s *settings) check() error {
 		s.Warn = []int{80, 90, 95}
 	}
 	slices.Sort(s.Warn)
-	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both", &s.S3Region: "us-east-1"} {
+	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both"} {
 		if *text == "" {
 			*text = preset
 		}
@@ -141,12 +135,7 @@ func (s settings) clock() clock.Clock {
 	return clock.System{}
 }
 
-func (s settings) store() (store.Store, error) {
-	if s.StoreDirectory != "" {
-		return store.Directory(s.StoreDirectory), nil
-	}
-	return nil, fmt.Errorf("s3_endpoint is not served yet; write store_directory")
-}
+func (s settings) store() store.Store { return store.Directory(s.StoreDirectory) }
 
 // verifier reads whom we trust, and gives it as it goes into packages.
 func (s settings) verifier() (v pack.Verifier, parts pack.Parts, err error) {

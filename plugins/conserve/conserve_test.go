@@ -48,7 +48,11 @@ var noon = time.Date(2026, 11, 3, 11, 0, 0, 0, time.UTC)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), clock: &hand{}}
+	dir, err := os.MkdirTemp("", "conserve") // which others may enter
+	good(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	good(t, os.Chmod(dir, 0o755))
+	w := &world{t: t, dir: dir, clock: &hand{}}
 	w.clock.at.Store(noon.Unix())
 	now := clock.System{}.Now()
 	authority, err := pki.NewAuthority("Lab CA", now)

@@ -53,14 +53,9 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate and key: %w", err)
 	}
-	kept, err := s.store()
-	if err != nil {
-		return nil, err
-	}
-	if s.StoreDirectory != "" {
-		if err := fsx.Folder(s.StoreDirectory, 0o750); err != nil {
-			return nil, fmt.Errorf("store_directory: %w", err)
-		}
+	kept := s.store()
+	if err := fsx.Folder(s.StoreDirectory, 0o750); err != nil {
+		return nil, fmt.Errorf("store_directory: %w", err)
 	}
 	box, err := deposit.Open(s.Folder)
 	if err != nil {

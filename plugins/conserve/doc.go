@@ -9,7 +9,7 @@
 //   - internal/pack: what a package consists of, and how one is verified
 //   - internal/sincro: the index (PIndex)
 //   - internal/stamp: the time stamping authority
-//   - internal/store: whole packages, in a folder or an S3-compatible store
+//   - internal/store: whole packages, in a folder (an interface: S3 is to come)
 //   - this package: configuration, rules, space, the contract, the commands
 //
 // The state is one folder: keys/ (a record for each key), spool/MAILBOX/DAY/ (contents without a package, and NNN.plan,
