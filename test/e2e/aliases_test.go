@@ -88,26 +88,25 @@ func TestAliasOneFull(t *testing.T) {
 func TestList(t *testing.T) {
 	conformance.Covers(t, "C165", "C183", "C206")
 	users, list := env.Users("ALFA"), env["ALFA_LIST"]
-	bruno := env.Users("BETA")[0]
-	l := write(t, bruno.Address, []string{strings.ToUpper(list), users[1].Address}, nil)
-	submit(t, "BETA", bruno, l)
-	want := map[string][]pec.Kind{
-		bruno.Address:                          {pec.KindAcceptance, pec.KindDelivery, pec.KindDelivery},
-		env.Login("BETA_SERVICE_USER").Address: {pec.KindTakeCharge},
-	}
-	for _, u := range users {
-		want[u.Address] = []pec.Kind{pec.KindTransport}
-	}
-	found := settle(t, l.ref, want)
-	var named []string
-	for _, m := range found[bruno.Address] {
-		if m.Kind() == pec.KindDelivery {
-			_, data := sealed(t, m)
-			named = append(named, strings.ToLower(data.Delivery.String()))
+	for _, host := range []string{"BETA", "ALFA"} {
+		from, member := env.Users(host)[0], users[1].Address
+		l := write(t, from.Address, []string{strings.ToUpper(list), strings.ToUpper(member)}, nil)
+		submit(t, host, from, l)
+		want := map[string][]pec.Kind{env.Login(host + "_SERVICE_USER").Address: {pec.KindTakeCharge}}
+		for _, u := range users {
+			want[u.Address] = []pec.Kind{pec.KindTransport}
 		}
-	}
-	if slices.Sort(named); jsonOf(named) != jsonOf(sorted(list, users[1].Address)) {
-		t.Errorf("receipts for %s", jsonOf(named))
+		want[from.Address] = append(want[from.Address], pec.KindAcceptance, pec.KindDelivery, pec.KindDelivery)
+		var named []string
+		for _, m := range settle(t, l.ref, want)[from.Address] {
+			if m.Kind() == pec.KindDelivery {
+				_, data := sealed(t, m)
+				named = append(named, strings.ToLower(data.Delivery.String()))
+			}
+		}
+		if slices.Sort(named); jsonOf(named) != jsonOf(sorted(list, member)) {
+			t.Errorf("from %s: receipts for %s", host, jsonOf(named))
+		}
 	}
 }
 

@@ -3,13 +3,9 @@ package e2e
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +95,7 @@ func commandOf(t *testing.T, host string, words ...string) (code int, out string
 
 // TestTheDirectoryIsUpdatedWhileMailRuns: a new provider is certified at once when the agent is told to look, in the milter
 // too; a version that lacks delta waits, with alarm and metric, while delta's mail is still good; after a person has accepted
-// it, it is an anomaly; and the kept versions say for each day what was right.
+// it, it is an anomaly; and verify says by the kept versions what was right before and what after.
 func TestTheDirectoryIsUpdatedWhileMailRuns(t *testing.T) {
 	conformance.Covers(t, "C030", "C105", "C213")
 	plain, err := os.ReadFile(strings.TrimSuffix(env["DIRECTORY_P7M"], ".p7m"))
@@ -129,19 +125,22 @@ func TestTheDirectoryIsUpdatedWhileMailRuns(t *testing.T) {
 	}
 	followed(t, "ALFA", "x@epsilon.example", true)
 
+	const alarm = `ceralacca_alarms_total{alarm="directory"}`
+	before := metric(t, "ALFA", "METRICS_PORT", alarm)
 	from := strings.Index(first, "\ndn: providerName="+env["DELTA_PROVIDER"])
 	digest := publishDirectory(t, first[:from]+letter+stranger)
 	code, out := commandOf(t, "ALFA", "directory", "update")
 	if code != 1 || !strings.Contains(out, "--accept "+digest) || !strings.Contains(out, `"Delta PEC" is gone`) {
 		t.Fatalf("update with a loss: %d\n%s", code, out)
 	}
-	comes(t, "the metric that one waits", func() bool { return gauge(t, "ALFA", "ceralacca_directory_waiting") == 1 })
-	if gauge(t, "ALFA", `ceralacca_alarms_total{alarm="directory"}`) < 1 {
+	becomes(t, "the metric that one waits", patience, func() bool { return metric(t, "ALFA", "METRICS_PORT", "ceralacca_directory_waiting") == 1 })
+	if metric(t, "ALFA", "METRICS_PORT", alarm) <= before {
 		t.Error("a version waits, and there is no alarm")
 	}
 	e := someone(t, "DELTA").envelope(t, to)
 	deliver(t, "ALFA", e.from, []string{to}, e.raw)
 	settle(t, e.token, map[string][]pec.Kind{to: {pec.KindTransport}, dora(): {pec.KindDelivery}, env["DELTA_MAIL_RECEIPT"]: {pec.KindTakeCharge}})
+	provider := time.Now()
 
 	if code, out := commandOf(t, "ALFA", "directory", "update", "--accept", digest); code != 0 {
 		t.Fatalf("update --accept: %d\n%s", code, out)
@@ -151,6 +150,7 @@ func TestTheDirectoryIsUpdatedWhileMailRuns(t *testing.T) {
 	deliver(t, "ALFA", e.from, []string{to}, e.raw)
 	found := settle(t, e.token, map[string][]pec.Kind{to: {pec.KindAnomaly}})
 	wantAnomaly(t, "ALFA", found[to][0], e.raw, pec.ProblemUnknownSigner)
+	gone := time.Now()
 	publishDirectory(t, first) // what was gone is back: nothing is lost by that but Epsilon, which a person accepts too
 	_, out = commandOf(t, "ALFA", "directory", "update")
 	if _, rest, waits := strings.Cut(out, "--accept "); waits {
@@ -159,6 +159,20 @@ func TestTheDirectoryIsUpdatedWhileMailRuns(t *testing.T) {
 	followed(t, "ALFA", dora(), true)
 	if code, out := commandOf(t, "ALFA", "directory", "history"); code != 0 || strings.Count(out, "\n") < 4 || !strings.Contains(out, digest) {
 		t.Errorf("history: %d\n%s", code, out)
+	}
+	wasRight(t, e.raw, provider, 0)
+	wasRight(t, e.raw, gone, 1)
+}
+
+// wasRight asks alfa's kept directories about a message as of an instant.
+func wasRight(t *testing.T, message []byte, at time.Time, want int) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "message.eml")
+	if err := os.WriteFile(file, message, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := commandOf(t, "ALFA", "verify", file, "--at", at.Format(time.RFC3339Nano)); code != want || !strings.Contains(out, "the version in force then") {
+		t.Errorf("verify as of %s: %d, want %d\n%s", at, code, want, out)
 	}
 }
 
@@ -176,12 +190,12 @@ printf 'providerCertificate;binary:: '; openssl x509 -in "$0" -outform DER | bas
 // followed waits until the milter of a host takes mail to an address for certified, or not: as the acceptance receipts say.
 func followed(t *testing.T, host, to string, certified bool) {
 	t.Helper()
-	comes(t, "the milter of "+host+" to follow its agent", func() bool {
+	becomes(t, "the milter of "+host+" follows its agent", patience, func() bool {
 		user := env.Users(host)[0]
 		l := write(t, user.Address, []string{to}, nil)
 		submit(t, host, user, l)
 		var receipt *client.Message
-		comes(t, "the acceptance", func() bool {
+		becomes(t, "the acceptance", patience, func() bool {
 			found, err := env.About(l.ref)
 			if err != nil {
 				t.Fatal(err)
@@ -196,38 +210,4 @@ func followed(t *testing.T, host, to string, certified bool) {
 		_, data := sealed(t, receipt)
 		return (data.Recipients[0].Type == pec.Certified) == certified
 	})
-}
-
-// comes waits for something.
-func comes(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(500 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waiting for %s", what)
-		}
-	}
-}
-
-// gauge is a number of the agent of a host, 0 when it is not there.
-func gauge(t *testing.T, host, name string) float64 {
-	t.Helper()
-	response, err := http.Get("http://" + net.JoinHostPort(env[host+"_HOST"], env[host+"_METRICS_PORT"]) + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(page)) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+" "); found {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
 }

@@ -3,22 +3,14 @@ package e2e
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"io"
-	"math/big"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
+	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/signer"
@@ -27,25 +19,23 @@ import (
 // publishList has the lab's authority publish a list that revokes LAB_REVOKED_CERT and these certificates, and lasts so long.
 func publishList(t *testing.T, lasts time.Duration, revoked ...string) {
 	t.Helper()
-	ca, err := tls.LoadX509KeyPair(env["LAB_CA"], env["LAB_CA_KEY"])
+	pair, err := tls.LoadX509KeyPair(env["LAB_CA"], env["LAB_CA_KEY"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	list := &x509.RevocationList{Number: big.NewInt(now.Unix()), ThisUpdate: now, NextUpdate: now.Add(lasts)}
+	var certs []*x509.Certificate
 	for _, name := range append([]string{"LAB_REVOKED"}, revoked...) {
-		certs, err := signer.ReadCertificates(env[name+"_CERT"])
+		read, err := signer.ReadCertificates(env[name+"_CERT"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
-			SerialNumber: certs[0].SerialNumber, RevocationTime: now.Add(-time.Second)})
+		certs = append(certs, read[0])
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, ca.Leaf, ca.PrivateKey.(crypto.Signer))
+	ca, now := pki.Authority{Pair: pki.Pair{Cert: pair.Leaf, Key: pair.PrivateKey.(crypto.Signer)}}, time.Now()
+	text, err := ca.List(now, now.Add(lasts), certs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 	if err := os.WriteFile(env["LAB_CRL"]+".new", text, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -55,41 +45,18 @@ func publishList(t *testing.T, lasts time.Duration, revoked ...string) {
 	time.Sleep(time.Until(now.Truncate(time.Second).Add(1100 * time.Millisecond))) // the next list has another instant
 }
 
-// number is that of a line of alfa's milter's metrics, 0 when it is not there.
-func number(t *testing.T, line string) float64 {
+// takes waits until alfa's milter has taken a list that is published now.
+func takes(t *testing.T, what string, lasts time.Duration, revoked ...string) {
 	t.Helper()
-	response, err := http.Get("http://" + net.JoinHostPort(env["ALFA_HOST"], env["ALFA_MILTER_METRICS_PORT"]) + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for one := range strings.Lines(string(page)) {
-		if value, found := strings.CutPrefix(one, line+" "); found {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
+	before := number(t, taken)
+	publishList(t, lasts, revoked...)
+	becomes(t, what, 15*time.Second, func() bool { return number(t, taken) > before })
 }
 
-// becomes waits until a condition holds, and says how long it took.
-func becomes(t *testing.T, what string, limit time.Duration, holds func() bool) {
+// number is that of a line of the metrics of alfa's milter.
+func number(t *testing.T, line string) float64 {
 	t.Helper()
-	start := time.Now()
-	for !holds() {
-		if time.Since(start) > limit {
-			t.Fatalf("%s: not within %v", what, limit)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Logf("%s: after %v", what, time.Since(start).Round(100*time.Millisecond))
+	return metric(t, "ALFA", "MILTER_METRICS_PORT", line)
 }
 
 const (
@@ -111,45 +78,41 @@ func passes(t *testing.T, name string) {
 // fails, the list ends, and the server comes back.
 func TestRevokedWhileRunning(t *testing.T) {
 	conformance.Covers(t, "C111", "C113", "C118")
+	const month = 30 * 24 * time.Hour
 	to := env.Users("ALFA")[0].Address
-	t.Cleanup(func() { publishList(t, 30*24*time.Hour, "LAB_LEAVING") })
+	t.Cleanup(func() { takes(t, "nothing more is revoked for the other tests", month) })
 	passes(t, "LAB_LEAVING")
 
-	before := number(t, taken)
-	publishList(t, 30*24*time.Hour, "LAB_LEAVING")
-	becomes(t, "the revocation is known", 15*time.Second, func() bool { return number(t, taken) > before })
+	takes(t, "the revocation is known", month, "LAB_LEAVING")
 	e := someone(t, "LAB_LEAVING").envelope(t, to)
 	deliver(t, "ALFA", e.from, []string{to}, e.raw)
 	found := settle(t, e.token, map[string][]pec.Kind{to: {pec.KindAnomaly}})
 	wantAnomaly(t, "ALFA", found[to][0], e.raw, pec.ProblemRevoked)
 	passes(t, "DELTA")
 
-	before = number(t, alarms)
+	before := number(t, alarms)
 	if err := os.Remove(env["LAB_CRL"]); err != nil {
 		t.Fatal(err)
 	}
 	becomes(t, "the server that fails is an alarm", 30*time.Second, func() bool { return number(t, alarms) > before })
 	passes(t, "DELTA")
 
-	before = number(t, taken)
-	publishList(t, 3*time.Second)
-	becomes(t, "a list that ends soon is in use", 15*time.Second, func() bool { return number(t, taken) > before })
+	takes(t, "a list that ends soon is in use", 3*time.Second)
 	if err := os.Remove(env["LAB_CRL"]); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(5 * time.Second)
+	before = number(t, deferred)
 	e = someone(t, "DELTA").envelope(t, to)
 	err := env.Deliver("ALFA", client.Mail{From: e.from, To: []string{to}, Data: bytes.NewReader(e.raw)})
 	refuses(t, "mail while no list holds", err, 451, "4.3.0")
-	if number(t, deferred) == 0 {
+	if number(t, deferred) <= before {
 		t.Errorf("the metrics do not say %s", deferred)
 	}
-	before = number(t, taken)
-	publishList(t, 30*24*time.Hour, "LAB_LEAVING")
-	becomes(t, "a new list is in use", 15*time.Second, func() bool { return number(t, taken) > before })
+	takes(t, "a new list is in use", month, "LAB_LEAVING")
 	deliver(t, "ALFA", e.from, []string{to}, e.raw)
 	settle(t, e.token, map[string][]pec.Kind{to: {pec.KindTransport}, dora(): {pec.KindDelivery}, env["DELTA_MAIL_RECEIPT"]: {pec.KindTakeCharge}})
-	if out, err := exec.CommandContext(t.Context(), env["LAB_BIN"], "cert", "check", "--config", env["ALFA_CONFIG"]).CombinedOutput(); err != nil {
-		t.Errorf("cert check: %v\n%s", err, out)
+	if code, out := commandOf(t, "ALFA", "cert", "check"); code != 0 {
+		t.Errorf("cert check: %d\n%s", code, out)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"crypto"
 
+	"github.com/ceralacca/ceralacca/deploy/lab/client"
 	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/ledger"
 	"github.com/ceralacca/ceralacca/pec"
@@ -68,6 +69,17 @@ func (s spelling) changes(t *testing.T, kind string) []foreign.Change {
 	return out
 }
 
+// asSent fails the test unless each message ends in the bytes that were sent under its id: before them are Received fields.
+func asSent(t *testing.T, list []*client.Message, sent map[string][]byte) {
+	t.Helper()
+	for _, m := range list {
+		id := strings.Trim(m.Header.Get("Message-ID"), "<>")
+		if want := sent[id]; want == nil || !strings.HasSuffix(string(m.Raw), string(want)) {
+			t.Errorf("the %s %s in the mailbox does not end in the bytes that were sent", m.Kind(), id)
+		}
+	}
+}
+
 // TestForeignEnvelopes: envelopes of both families come through Postfix, milter and agent into the mailbox as they were
 // written, and earn take-charge and delivery receipt.
 func TestForeignEnvelopes(t *testing.T) {
@@ -82,12 +94,7 @@ func TestForeignEnvelopes(t *testing.T) {
 		enveloped, receipts, taken = append(enveloped, pec.KindTransport), append(receipts, pec.KindDelivery), append(taken, pec.KindTakeCharge)
 	}
 	found := settle(t, batch, map[string][]pec.Kind{mario: enveloped, dora(): receipts, env["DELTA_MAIL_RECEIPT"]: taken})
-	for _, m := range found[mario] {
-		id := strings.Trim(m.Header.Get("Message-ID"), "<>")
-		if want := sent[id]; want == nil || !strings.HasSuffix(string(m.Raw), string(want)) {
-			t.Errorf("the envelope %s in the mailbox does not end in the bytes that were sent", id)
-		}
-	}
+	asSent(t, found[mario], sent)
 	for id, raw := range sent {
 		ofThis := 0
 		for _, m := range append(found[dora()], found[env["DELTA_MAIL_RECEIPT"]]...) {
@@ -102,7 +109,7 @@ func TestForeignEnvelopes(t *testing.T) {
 }
 
 // TestForeignReceipts: take-charges, delivery receipts and a non-delivery of both families about a message of ours are
-// believed: the sender gets them as they were written, and the log has what they state, of whom.
+// believed: sender and service mailbox get them as they were written, and the log has what they state, of whom.
 func TestForeignReceipts(t *testing.T) {
 	conformance.Covers(t, "C117", "C131", "C256", "C257", "C258", "C259", "C260", "C261")
 	delta, mario, service := deltaWrites(t), env.Users("ALFA")[0], env.Login("ALFA_SERVICE_USER").Address
@@ -119,6 +126,7 @@ func TestForeignReceipts(t *testing.T) {
 	_, data := sealed(t, settle(t, l.ref, want)[to[0]][0])
 	about := foreign.Envelope(&foreign.Identity{Name: data.Provider, Address: env["ALFA_PEC_ADDRESS"]}, "x", data.Time, mario.Address, to...)
 	about.Identifier, about.MessageID, about.Subject = string(data.Identifier), data.MessageID, *data.Subject
+	sent := map[string][]byte{}
 	for i, s := range spellings() {
 		changes := slices.DeleteFunc(s.changes(t, "receipt"), func(c foreign.Change) bool { return c.Facts != nil && c.Fields != nil }) // the subject is given
 		taken, outcome := about.About(delta, "presa-in-carico", to[i], service, time.Now()), about.About(delta, "avvenuta-consegna", to[i], mario.Address, time.Now())
@@ -126,11 +134,14 @@ func TestForeignReceipts(t *testing.T) {
 		if i%4 == 3 {
 			outcome, kind = about.About(delta, "errore-consegna", to[i], mario.Address, time.Now()), pec.KindNonDelivery
 		}
-		deliver(t, "ALFA", delta.Address, []string{service}, foreign.Build(taken, s.style(), delta, changes...))
-		deliver(t, "ALFA", delta.Address, []string{mario.Address}, foreign.Build(outcome, s.style(), delta, changes...))
+		sent[taken.ID], sent[outcome.ID] = foreign.Build(taken, s.style(), delta, changes...), foreign.Build(outcome, s.style(), delta, changes...)
+		deliver(t, "ALFA", delta.Address, []string{service}, sent[taken.ID])
+		deliver(t, "ALFA", delta.Address, []string{mario.Address}, sent[outcome.ID])
 		want[mario.Address], want[service] = append(want[mario.Address], kind), append(want[service], pec.KindTakeCharge)
 	}
-	settle(t, string(data.Identifier), want)
+	found := settle(t, string(data.Identifier), want)
+	asSent(t, found[service], sent)
+	asSent(t, slices.DeleteFunc(found[mario.Address], func(m *client.Message) bool { return m.Kind() == pec.KindAcceptance }), sent)
 	stated := map[string][]string{}
 	for _, r := range records(t, "ALFA", string(data.Identifier)) {
 		if r.Event == ledger.EventNotification {

@@ -112,3 +112,27 @@ func sealed(t *testing.T, m *client.Message) (*pec.Parts, *pec.CertData) {
 }
 
 func section(s pec.Source) io.Reader { return io.NewSectionReader(s, 0, s.Size()) }
+
+// metric is the number of a line of the metrics of a host: of its agent at "METRICS_PORT", of its milter at
+// "MILTER_METRICS_PORT"; 0 when it is not there.
+func metric(t *testing.T, host, port, line string) float64 {
+	t.Helper()
+	n, err := env.Metric(host, port, line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// becomes waits until a condition holds, and says how long it took.
+func becomes(t *testing.T, what string, limit time.Duration, holds func() bool) {
+	t.Helper()
+	start := time.Now()
+	for !holds() {
+		if time.Since(start) > limit {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("%s: after %v", what, time.Since(start).Round(100*time.Millisecond))
+}

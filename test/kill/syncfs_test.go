@@ -1,10 +1,6 @@
 package kill
 
 import (
-	"io"
-	"net"
-	"net/http"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,23 +83,9 @@ func alarmsOf(t *testing.T, host *lab.Host) int {
 // metric reads a number of the agent of a host, 0 when it is not there.
 func metric(t *testing.T, host *lab.Host, name string) int {
 	t.Helper()
-	response, err := http.Get("http://" + net.JoinHostPort(host.Address, strconv.Itoa(host.MetricsPort)) + "/metrics")
+	n, err := env.Metric(strings.ToUpper(host.Name), "METRICS_PORT", name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+" "); found {
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
+	return int(n)
 }

@@ -7,9 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	mathrand "math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,13 +104,8 @@ func section(t *testing.T, program, socket, more string) string {
 
 // died asks the metrics at a port of a host.
 func (p *post) died(host, port, plugin string) (int, error) {
-	answer, err := http.Get("http://" + p.env[host+"_HOST"] + ":" + p.env[host+"_"+port] + "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	return diedIn(string(text), plugin), err
+	page, err := p.env.Metrics(host, port)
+	return diedIn(page, plugin), err
 }
 
 // send is one client: it sends until ctx ends, and opens a new session after each refusal.

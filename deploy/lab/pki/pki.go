@@ -137,17 +137,19 @@ func (a *Authority) Client(name string) (*Pair, error) {
 	return a.issueTLS(t)
 }
 
-// CRL is a revocation list in PEM, good for a month, that names the given
-// certificates.
+// CRL is a revocation list in PEM, an hour old and good for a month, that names the
+// given certificates.
 func (a *Authority) CRL(revoked ...*x509.Certificate) ([]byte, error) {
-	list := &x509.RevocationList{
-		Number:     big.NewInt(a.now.Unix()),
-		ThisUpdate: a.now.Add(-time.Hour),
-		NextUpdate: a.now.AddDate(0, 1, 0),
-	}
+	return a.List(a.now.Add(-time.Hour), a.now.AddDate(0, 1, 0), revoked...)
+}
+
+// List is a revocation list in PEM that begins and ends then; the given certificates
+// are revoked as it begins.
+func (a *Authority) List(begins, ends time.Time, revoked ...*x509.Certificate) ([]byte, error) {
+	list := &x509.RevocationList{Number: big.NewInt(begins.Unix()), ThisUpdate: begins, NextUpdate: ends}
 	for _, c := range revoked {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
-			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: a.now.Add(-time.Hour)})
+			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: begins})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, list, a.Cert, a.Key)
 	if err != nil {
