@@ -51,11 +51,11 @@ check: ## form, vet, staticcheck, races, fuzzing, and the tests that need no lab
 	bash .ci/check
 
 .PHONY: conformance
-conformance: ## run all tests, or PKG="./pec/... ./lda", fill docs/conformance.tsv and .html; the report is .work/conformance/conformance.html
+conformance: root deps ## run all tests, or PKG="./pec/... ./lda", as root; fill docs/conformance.tsv and .html; the report is .work/conformance/conformance.html
 	rm -rf .work/coverage && mkdir -p .work/coverage
-	-CERALACCA_COVERAGE=$(CURDIR)/.work/coverage go run ./test/run -count=1 -timeout 60m $(or $(PKG),./...)
-	go run ./internal/conformance/cmd fill -coverage .work/coverage
-	go run ./internal/conformance/cmd report -coverage .work/coverage
+	export CERALACCA_COVERAGE=$(CURDIR)/.work/coverage; failed=0; \
+	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/run -count=1 -timeout 60m $(or $(PKG),./...) || failed=$$?; \
+	go run ./internal/conformance/cmd fill && go run ./internal/conformance/cmd report && exit $$failed
 
 .PHONY: mutate
 mutate: root deps ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one changed line makes a named test fail (as root)
