@@ -100,17 +100,27 @@ func (s *session) record(m *message) (*transaction.Record, error) {
 	if err := s.o.ClockSound(); err != nil {
 		return nil, fmt.Errorf("milter: %w", err)
 	}
-	var id [16]byte
-	if _, err := io.ReadFull(s.o.Random, id[:]); err != nil {
-		return nil, fmt.Errorf("milter: random: %w", err)
+	now := s.o.Clock.Now().Truncate(time.Second)
+	id, err := s.newID(now)
+	if err != nil {
+		return nil, err
 	}
 	r := &transaction.Record{
-		Point: s.point, ID: hex.EncodeToString(id[:]), Instant: s.o.Clock.Now().Truncate(time.Second),
+		Point: s.point, ID: hex.EncodeToString(id[:]), Instant: now,
 		Sender: s.sender, Recipients: s.accepted, // [C012]
 		Login: s.login, Client: s.client, MessageID: m.header.MessageID(),
 	}
 	r.Subject, r.HasSubject = m.subject()
 	return r, nil
+}
+
+// newID draws an id that nothing else has.
+func (s *session) newID(at time.Time) ([16]byte, error) {
+	var random [11]byte
+	if _, err := io.ReadFull(s.o.Random, random[:]); err != nil {
+		return [16]byte{}, fmt.Errorf("milter: random: %w", err)
+	}
+	return transaction.NewID(at, random), nil
 }
 
 // certificate is the SHA-256 of the certificate with which a message was signed.

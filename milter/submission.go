@@ -3,7 +3,6 @@ package milter
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -84,11 +83,11 @@ func (s *submission) end(ctx context.Context, macros wire.Macros, e *wire.Edits)
 	if err != nil {
 		return err
 	}
-	var random [16]byte
-	if _, err := io.ReadFull(s.o.Random, random[:]); err != nil {
+	id, err := s.newID(r.Instant)
+	if err != nil {
 		return err
 	}
-	r.Identifier = pec.NewIdentifier(random, s.o.Config.Provider.Address.Domain()) // [C032]
+	r.Identifier = pec.NewIdentifier(id, s.o.Config.Provider.Address.Domain()) // [C032]
 	recipients := policy.Types(directory, r.Recipients)
 	for _, one := range recipients {
 		r.Types = append(r.Types, one.Type)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,7 @@ func TestSubmissionBecomesATransportEnvelope(t *testing.T) {
 	a := w.arrive()
 
 	wantRecipients(t, a, append(to, "accettazione@ceralacca.internal")...)
+	wantIDsByTime(t, a.record)
 	if want := "<mario@alfa.example> ENVID=" + w.options.HMAC.EnvelopeID(a.record.ID); !strings.HasPrefix(a.Mail, want) {
 		t.Errorf("MAIL FROM:%s, want %s", a.Mail, want)
 	}
@@ -226,4 +228,15 @@ type panickingKey struct{ signer.Key }
 
 func (panickingKey) Sign(context.Context, []byte) ([]byte, error) {
 	panic("a fault of ours, made on purpose")
+}
+
+// wantIDsByTime says that both ids of a message begin with its second and go on differently, so that neither tells the other.
+func wantIDsByTime(t *testing.T, r *transaction.Record) {
+	t.Helper()
+	second := fmt.Sprintf("%010x", r.Instant.Unix())
+	id, isID := strings.CutPrefix(r.ID, second)
+	identifier, isIdentifier := strings.CutPrefix(string(r.Identifier), second)
+	if !isID || !isIdentifier || strings.HasPrefix(identifier, id) {
+		t.Errorf("id %s and identifier %s, want two that begin with %s", r.ID, r.Identifier, second)
+	}
 }

@@ -16,10 +16,10 @@ const maxIdentifier = 250
 // ErrIdentifier says that a string is no identifier.
 var ErrIdentifier = errors.New("not an identifier")
 
-// NewIdentifier makes an identifier of 128 random bits, which the caller MUST draw anew each time; domain is that of
-// the provider's address. [C032] [C033]
-func NewIdentifier(random [16]byte, domain string) Identifier {
-	return Identifier(hex.EncodeToString(random[:]) + "@" + strings.ToLower(domain))
+// NewIdentifier makes an identifier of 128 bits that the caller MUST NOT have used before, and that nobody can guess;
+// domain is that of the provider's address. [C032] [C033]
+func NewIdentifier(unique [16]byte, domain string) Identifier {
+	return Identifier(hex.EncodeToString(unique[:]) + "@" + strings.ToLower(domain))
 }
 
 // ParseIdentifier reads an identifier made by any provider, with or without angle brackets. It is tolerant: printable

@@ -1,7 +1,9 @@
 package transaction
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ceralacca/ceralacca/internal/conformance"
 	"github.com/ceralacca/ceralacca/internal/secret"
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -309,6 +312,26 @@ func TestAKeyIsNotPrinted(t *testing.T) {
 	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %x %d", key, key, key, key, key, key, key), log.String()} {
 		if strings.Contains(text, "kkkk") || strings.Contains(text, "6b6b") || strings.Contains(text, "107 107") {
 			t.Errorf("the key is in %q", text)
+		}
+	}
+}
+
+// Ids are in the order of the seconds, and of one second they differ by what was drawn, whatever the clock says. [C032]
+func TestNewID(t *testing.T) {
+	conformance.Covers(t, "C032")
+	at := time.Unix(0x6a1b2c3d, 999).In(time.FixedZone("", 3600))
+	id := NewID(at, [11]byte{0: 0xab, 10: 1})
+	if got := hex.EncodeToString(id[:]); got != "006a1b2c3dab00000000000000000001" {
+		t.Errorf("got %s", got)
+	}
+	if later := NewID(at.Add(time.Second), [11]byte{}); bytes.Compare(id[:], later[:]) >= 0 {
+		t.Errorf("%x is not before %x", id, later)
+	}
+	for i := range 11 {
+		random := [11]byte{0: 0xab, 10: 1}
+		random[i] ^= 0xff
+		if NewID(at, random) == id {
+			t.Errorf("byte %d of what was drawn is not in the id", i)
 		}
 	}
 }

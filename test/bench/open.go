@@ -55,6 +55,10 @@ func compareOpen(b *bench, many int) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	recent, err := b.interleave(large.variant("recent", openEvents), small.variant("recent", openEvents))
+	if err != nil {
+		return nil, err
+	}
 	ticks, err := b.interleave(large.variant("ticks", openTicks), small.variant("ticks", openTicks))
 	if err != nil {
 		return nil, err
@@ -73,7 +77,9 @@ func compareOpen(b *bench, many int) (rows []row, err error) {
 	event := events.compare("an event that is durable, "+large.name+" against "+small.name, millisecond, large.name, small.name, atMost(openMostEvent))
 	tick := ticks.compare("a tick with nothing due", micro, large.name, small.name, atMost(openMostTick))
 	work := events.compare("CPU of an event", cpu, large.name, small.name, bound{})
-	return []row{event, work, tick, most}, nil
+	late := recent.compare(fmt.Sprintf("an event, deliveries only of the newest %d", openFew), millisecond, large.name, small.name, bound{})
+	lateWork := recent.compare("CPU of such an event", cpu, large.name, small.name, bound{})
+	return []row{event, work, late, lateWork, tick, most}, nil
 }
 
 // holder is a process that has a store with open messages.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -18,18 +17,34 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/store"
 	"github.com/ceralacca/ceralacca/internal/tracking"
+	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/pec"
 )
 
 const (
 	openProvider = "Alfa PEC S.p.A."
 	fillBatch    = 50_000
-	fillPages    = 0.9 // how full the pages are: rows that come in order fill them
+	openStep     = 6_180_339 // from a message to the next that is delivered: it meets all of a power of ten
+	fillPages    = 0.9       // how full the pages are: rows that come in order fill them
 )
 
-// openID is the id of one of n open messages: they are spread over all ids, in order.
+// openBegan is the second of the ids of the first messages that are open, and openWithin is what passes until the last.
+const (
+	openBegan  = 1_600_000_000
+	openWithin = 36_000
+)
+
+// openID is the id of one of n open messages: they are in order, as those of the milter are.
 func openID(i, n int) string {
-	return fmt.Sprintf("%016x%016x", uint64(i)*(^uint64(0)/uint64(n)), uint64(i))
+	return openIDAt(time.Unix(openBegan+int64(i)*openWithin/int64(n), 0), uint64(i))
+}
+
+// openIDAt is one as the milter makes it, with a number in place of its last random bits.
+func openIDAt(at time.Time, number uint64) string {
+	var random [11]byte
+	binary.BigEndian.PutUint64(random[3:], number)
+	id := transaction.NewID(at, random)
+	return hex.EncodeToString(id[:])
 }
 
 // openMessage is one of them: what an accepted message to one certified recipient leaves.
@@ -77,7 +92,7 @@ func fillOpen(path string, n int) error {
 	}
 	now := time.Now().Truncate(time.Second)
 	for i := 0; i < n; i += fillBatch {
-		sent := now.Add(-time.Duration(n-i) * (10 * time.Hour / time.Duration(n))).Truncate(time.Second)
+		sent := now.Add(-time.Duration(n-i) * (openWithin * time.Second / time.Duration(n))).Truncate(time.Second)
 		err := db.Update(func(tx *bbolt.Tx) error {
 			return errors.Join(fillSome(tx, i, min(i+fillBatch, n), n, sent), fillCount(tx, min(i+fillBatch, n)))
 		})
@@ -168,6 +183,7 @@ func (f *filler) ScanFrom(string, []byte, func(_, _ []byte) error) error {
 // that it took, and those of the CPU.
 func holdOpen(path string, n int) error {
 	var s store.Store
+	all, recent := &opened{n: n, of: n}, &opened{n: n, of: openFew}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var what string
 		var times int
@@ -180,7 +196,10 @@ func holdOpen(path string, n int) error {
 		case "open":
 			s, err = store.Open(path)
 		case "events":
-			err = openedEvents(s, n, times)
+			err = all.events(s, times)
+		case "recent":
+			recent.done = max(recent.done, all.done) // of few messages they are the same
+			err = recent.events(s, times)
 		case "ticks":
 			err = openedTicks(s, times)
 		}
@@ -195,30 +214,30 @@ func holdOpen(path string, n int) error {
 	return s.Close()
 }
 
-// openedEvents are durable one by one: in turn a new message is accepted, and one of those that the store was filled with
-// is delivered, a random one, which may have been delivered before.
-func openedEvents(s store.Store, n, times int) error {
+// opened goes through the messages that a store was filled with, each once: one that is delivered again writes nothing.
+type opened struct{ n, of, done int }
+
+// next is one of the newest messages, of which there are of, in an order that jumps about.
+func (o *opened) next() string {
+	o.done++
+	return openID(o.n-1-o.done*openStep%o.of, o.n)
+}
+
+// events are durable one by one: in turn a new message is accepted, and one that is open is delivered.
+func (o *opened) events(s store.Store, times int) error {
 	now := time.Now().Truncate(time.Second)
 	for i := range times {
-		id := openID(mathrand.IntN(n), n)
 		err := s.Update(context.Background(), func(tx store.Tx) error {
 			if i%2 == 0 {
-				return putOpen(tx, randomID(), now)
+				return putOpen(tx, openIDAt(now, mathrand.Uint64()), now)
 			}
-			return putFact(tx, id, tracking.Delivered, now)
+			return putFact(tx, o.next(), tracking.Delivered, now)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func randomID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: the runtime ends the process instead
-	binary.BigEndian.PutUint64(b[8:], mathrand.Uint64())
-	return hex.EncodeToString(b[:])
 }
 
 // openedTicks ask what is due, as the agent does: nothing is.
