@@ -46,6 +46,13 @@ func (l *Lab) writeDaemon(h *Host) error {
 		}
 		text += sections
 	}
+	if l.options.Packages && h == l.Beta {
+		sections, err := l.packageSections(h)
+		if err != nil {
+			return err
+		}
+		text += sections
+	}
 	if l.options.Config != nil {
 		text = l.options.Config(h.Name, text)
 	}
@@ -144,16 +151,15 @@ func (l *Lab) copyPrograms() error {
 	if err := copyProgram(l.options.Bin, l.binary()); err != nil {
 		return err
 	}
-	if l.options.Notices {
-		from := filepath.Join(filepath.Dir(l.options.Bin), noticeName)
-		if err := copyProgram(from, filepath.Join(filepath.Dir(l.binary()), noticeName)); err != nil {
+	for name, wanted := range map[string]bool{noticeName: l.options.Notices, packageName: l.options.Packages, pluginName: l.options.Antivirus} {
+		if !wanted {
+			continue
+		}
+		if err := copyProgram(filepath.Join(filepath.Dir(l.options.Bin), name), filepath.Join(filepath.Dir(l.binary()), name)); err != nil {
 			return err
 		}
 	}
-	if !l.options.Antivirus {
-		return nil
-	}
-	return copyProgram(filepath.Join(filepath.Dir(l.options.Bin), pluginName), l.plugin())
+	return nil
 }
 
 func copyProgram(from, target string) error {

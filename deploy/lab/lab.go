@@ -32,6 +32,9 @@ type Options struct {
 	// Notices, with Daemons, has the agents of alfa and beta tell their users through the plug-in sms, which lies beside Bin, into
 	// the folder NoticeSpool. No smsd runs.
 	Notices bool
+	// Packages, with Daemons, has beta's agent preserve mail through the plug-in conserve, which lies beside Bin, with a time
+	// stamping authority of the lab's own.
+	Packages bool
 	// Config may change the daemons' configuration before anything starts; host is
 	// alfa or beta.
 	Config func(host, toml string) string
@@ -72,6 +75,7 @@ type Lab struct {
 	processes   *supervise.Supervisor
 	web         *http.Server
 	lists       *http.Server
+	stamps      []*http.Server
 }
 
 // Start starts a fresh lab and returns when all its ports and sockets answer. When
@@ -107,6 +111,9 @@ func (l *Lab) Stop() error {
 	}
 	if l.processes != nil {
 		l.processes.Close()
+	}
+	for _, server := range l.stamps {
+		_ = server.Close() // likewise
 	}
 	return errors.Join(os.RemoveAll(l.runtime), os.RemoveAll(l.pids()), os.RemoveAll(runtimeFile(l.options.Dir)))
 }

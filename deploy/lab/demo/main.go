@@ -48,7 +48,7 @@ func run(ctx context.Context, bin, folder string) error {
 	}
 	begin := time.Now()
 	fmt.Println("Starting alfa and beta (certified) and gamma (ordinary): Postfix, Dovecot, ceralacca …")
-	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true, Antivirus: true, Notices: true})
+	l, err := lab.Start(ctx, lab.Options{Dir: folder, Bin: bin, Daemons: true, Antivirus: true, Notices: true, Packages: true})
 	if err != nil {
 		return err
 	}
@@ -70,6 +70,9 @@ func run(ctx context.Context, bin, folder string) error {
 		return err
 	}
 	if err := notices(ctx, os.Stdout, l.NoticeSpool(l.Beta)); err != nil {
+		return err
+	}
+	if err := packages(ctx, os.Stdout, l, filepath.Join(filepath.Dir(bin), "conserve")); err != nil {
 		return err
 	}
 	if !good || !held {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/ceralacca/ceralacca/deploy/lab"
+	"github.com/ceralacca/ceralacca/internal/clock"
+)
+
+// packages ends the day for the plug-in that preserves beta's mail, shows what it made of it, and has it verified.
+func packages(ctx context.Context, out io.Writer, l *lab.Lab, conserve string) error {
+	fmt.Fprintf(out, "\nThe day ends for the plug-in conserve: what beta's users sent and received becomes a package for each mailbox …\n")
+	if err := l.EndDay(l.Beta); err != nil {
+		return err
+	}
+	ask := func(args ...string) (string, error) {
+		args = append([]string{args[0], "--config", l.Beta.Config}, args[1:]...)
+		text, err := exec.CommandContext(ctx, conserve, args...).CombinedOutput()
+		return string(text), err
+	}
+	made := filepath.Join(l.PackageFolder(l.Beta), l.Beta.Users[0].Address, "*", "SHA256SUMS") // who has mail for certain
+	for {
+		found, err := filepath.Glob(made)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			break
+		}
+		if err := (clock.System{}).Sleep(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("no package was made: %w", err)
+		}
+	}
+	for _, question := range [][]string{{"status"}, {"verify", "--all"}} {
+		text, err := ask(question...)
+		if err != nil {
+			return fmt.Errorf("conserve %s: %w\n%s", question[0], err, text)
+		}
+		fmt.Fprintf(out, "\nconserve %s\n%s", question[0], indented(text))
+	}
+	return nil
+}
