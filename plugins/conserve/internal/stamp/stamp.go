@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
@@ -107,10 +108,15 @@ func (a Authority) check(answer, data []byte) (*timestamp.Timestamp, error) {
 	return t, a.chain(p7.GetOnlySigner(), p7.Certificates, t.Time)
 }
 
+const extKeyUsage = "2.5.29.37" // id-ce-extKeyUsage
+
 // chain: the signer may stamp and nothing else, and leads to a configured authority as of the instant it states.
 func (a Authority) chain(signer *x509.Certificate, extra []*x509.Certificate, at time.Time) error {
 	if !slices.Equal(signer.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}) || len(signer.UnknownExtKeyUsage) > 0 {
 		return fmt.Errorf("%w: its certificate is not for time stamping alone", ErrStamp)
+	}
+	if !slices.ContainsFunc(signer.Extensions, func(e pkix.Extension) bool { return e.Id.String() == extKeyUsage && e.Critical }) {
+		return fmt.Errorf("%w: its certificate may be used for more: the usage is not critical (RFC 3161, 2.3)", ErrStamp)
 	}
 	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: at,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}}
@@ -124,7 +130,6 @@ func (a Authority) chain(signer *x509.Certificate, extra []*x509.Certificate, at
 	for _, c := range extra {
 		options.Intermediates.AddCert(c)
 	}
-	// crypto/x509 does not count the extension as handled when it is critical and known, so nothing more is to be said here.
 	if _, err := signer.Verify(options); err != nil {
 		return fmt.Errorf("%w: %w", ErrStamp, err)
 	}
