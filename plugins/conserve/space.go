@@ -37,7 +37,8 @@ func (s *space) load() error {
 			return err
 		}
 		for _, m := range members {
-			// Of a package that is entered and whose documents are not all filed, the catalogue counts all.
+			// Documents of a package that is entered, and that are not filed yet, count twice: after a kill between the two, until
+			// the next load.
 			used[g.Mailbox] = plus(used[g.Mailbox], m.Size, 1)
 		}
 	}
