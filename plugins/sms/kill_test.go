@@ -83,25 +83,37 @@ func killed(t *testing.T, s settings, settled func() bool) (events int) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// The last answered one is asked again: the answer may have been lost.
-		go func(from int) {
+		// The last answered one is asked again, as by a host that heard no answer; in the last round so is the one after it, which
+		// the process before may have taken and not answered, and nothing else.
+		from := answered
+		go func() {
 			for n := max(from-1, 0); ; n++ {
-				if _, err := fmt.Fprintln(in, n); err != nil || round == kills {
+				if _, err := fmt.Fprintln(in, n); err != nil || round == kills && n == from {
 					return
 				}
 			}
-		}(answered)
+		}()
+		works := make(chan bool, 1)
+		wait := time.Duration(20+random.IntN(120)) * time.Millisecond
 		go func() {
-			if round < kills {
-				time.Sleep(time.Duration(20+random.IntN(120)) * time.Millisecond)
-				_ = cmd.Process.Kill()
+			if round == kills {
+				return
 			}
+			if round%2 == 1 { // else it may be killed before it can do anything
+				<-works
+			}
+			time.Sleep(wait)
+			_ = cmd.Process.Kill()
 		}()
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
+			select {
+			case works <- true:
+			default:
+			}
 			n, _ := strconv.Atoi(lines.Text())
 			answered = n + 1
-			if round == kills {
+			if round == kills && n == from {
 				break
 			}
 		}
