@@ -63,7 +63,7 @@ const (
 	DirectoryWaiting Gauge = "ceralacca_directory_waiting"
 	// DirectoryProblems is how much is left out of the directory in use because it is wrong.
 	DirectoryProblems Gauge = "ceralacca_directory_problems"
-	// CRLExpires is when the first list of revoked certificates ends, in seconds since 1970.
+	// CRLExpires is when the first list of revoked certificates ends, of those that matter, in seconds since 1970.
 	CRLExpires Gauge = "ceralacca_crl_expires_timestamp_seconds"
 	// RevocationChecked is when the place of a revocation list was last reached that was not reached for the longest time, in
 	// seconds since 1970.
@@ -136,7 +136,7 @@ func gauges() []spec {
 		{string(DirectoryChecked), "When the directory was last found good; from a file, when that was last put there.", ""},
 		{string(DirectoryWaiting), "1 while a new directory waits for a person to accept it.", ""},
 		{string(DirectoryProblems), "What is left out of the directory in use because it is wrong.", ""},
-		{string(CRLExpires), "When the first list of revoked certificates ends.", ""},
+		{string(CRLExpires), "When the first list of revoked certificates ends, of those in use for our certificate and the directory's.", ""},
 		{string(RevocationChecked), "When the revocation list was checked that was not checked for the longest time.", ""},
 		{string(CertificateExpires), "When the certificate that signs ends.", ""},
 		{string(InHand), "Transactions under way.", ""},

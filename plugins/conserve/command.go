@@ -129,10 +129,7 @@ func readSettings(file, section string) (s settings, err error) {
 }
 
 func (c command) status(_ context.Context, s settings, args []string) error {
-	if _, err := os.Stat(filepath.Join(s.Folder, "spool")); err != nil {
-		return fmt.Errorf("the state cannot be read: %w", err)
-	}
-	box, err := deposit.Open(s.Folder)
+	box, err := deposit.Existing(s.Folder)
 	if err != nil {
 		return err
 	}

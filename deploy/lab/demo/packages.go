@@ -18,11 +18,6 @@ func packages(ctx context.Context, out io.Writer, l *lab.Lab, conserve string) e
 	if err := l.EndDay(l.Beta); err != nil {
 		return err
 	}
-	ask := func(args ...string) (string, error) {
-		args = append([]string{args[0], "--config", l.Beta.Config}, args[1:]...)
-		text, err := exec.CommandContext(ctx, conserve, args...).CombinedOutput()
-		return string(text), err
-	}
 	made := filepath.Join(l.PackageFolder(l.Beta), l.Beta.Users[0].Address, "*", "SHA256SUMS") // who has mail for certain
 	for {
 		found, err := filepath.Glob(made)
@@ -37,11 +32,12 @@ func packages(ctx context.Context, out io.Writer, l *lab.Lab, conserve string) e
 		}
 	}
 	for _, question := range [][]string{{"status"}, {"verify", "--all"}} {
-		text, err := ask(question...)
+		args := append([]string{question[0], "--config", l.Beta.Config}, question[1:]...)
+		text, err := exec.CommandContext(ctx, conserve, args...).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("conserve %s: %w\n%s", question[0], err, text)
 		}
-		fmt.Fprintf(out, "\nconserve %s\n%s", question[0], indented(text))
+		fmt.Fprintf(out, "\nconserve %s\n%s", question[0], indented(string(text)))
 	}
 	return nil
 }

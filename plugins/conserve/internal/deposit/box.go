@@ -66,6 +66,14 @@ func Open(dir string) (*Box, error) {
 	return &Box{dir: dir}, nil
 }
 
+// Existing is the box of a folder that Open has made before, for who only reads: it makes nothing.
+func Existing(dir string) (*Box, error) {
+	if _, err := os.Stat(filepath.Join(dir, "spool")); err != nil {
+		return nil, fmt.Errorf("the state cannot be read: %w", err)
+	}
+	return &Box{dir: dir}, nil
+}
+
 // Escape makes a file name of a mailbox, which Unescape takes back.
 func Escape(mailbox string) string {
 	name := url.PathEscape(mailbox)
