@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
@@ -24,6 +25,7 @@ import (
 	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	"github.com/ceralacca/ceralacca/deploy/lab/softhsm"
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/pec"
 	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/host"
 	"github.com/ceralacca/ceralacca/signer"
@@ -31,9 +33,12 @@ import (
 
 // The variants of P12, each with eight goroutines on the same token.
 const (
-	sealingName = "sealing by the plug-in"
-	bareName    = "bare crypto11"
+	sealingName = "sealing by the plug-in, RSA-"
+	bareName    = "bare crypto11, RSA-"
 )
+
+// keySizes are those of the keys in the token, in bits; each is also a label.
+var keySizes = []string{"2048", "4096"}
 
 // nobodyUID is whom plug-ins run as here.
 const nobodyUID = 65534
@@ -61,9 +66,9 @@ func hardware(b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	signing := func(name string) variant {
-		return variant{name, func() (sample, error) {
-			cmd := exec.CommandContext(b.ctx, self, "hardware", name, string(raw))
+	signing := func(name, bits string) variant {
+		return variant{name + bits, func() (sample, error) {
+			cmd := exec.CommandContext(b.ctx, self, "hardware", name, bits, string(raw))
 			cmd.Env = append(os.Environ(), softhsm.ConfVariable+"="+token.Conf)
 			cmd.Stderr = os.Stderr
 			out, err := cmd.Output()
@@ -74,11 +79,21 @@ func hardware(b *bench) ([]row, error) {
 			return s.sample(), err
 		}}
 	}
-	o, err := b.interleave(signing(bareName), signing(sealingName))
+	var variants []variant
+	for _, bits := range keySizes {
+		variants = append(variants, signing(bareName, bits), signing(sealingName, bits))
+	}
+	o, err := b.interleave(variants...)
 	if err != nil {
 		return nil, err
 	}
-	return []row{o.compare("seals a second, eight at a time, RSA-2048 in SoftHSM", rate, sealingName, bareName, atLeast(0.95))}, nil
+	var rows []row
+	for _, bits := range keySizes {
+		rows = append(rows,
+			o.compare("seals a second, eight at a time, RSA-"+bits+" in SoftHSM", rate, sealingName+bits, bareName+bits, atLeast(0.95)),
+			o.compare("CPU of one, token included", cpu, sealingName+bits, bareName+bits, bound{}))
+	}
+	return rows, nil
 }
 
 // benchToken is what both variants need.
@@ -100,29 +115,48 @@ func newToken(dir string) (*benchToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := ca.Signing("Alfa PEC", "posta-certificata@alfa.example")
+	for _, bits := range keySizes {
+		if err := fill(token, ca, dir, bits); err != nil {
+			return nil, err
+		}
+	}
+	return &benchToken{token}, nil
+}
+
+// fill puts a key into the token, and its certificate into a file.
+func fill(token *softhsm.Token, ca *pki.Authority, dir, bits string) error {
+	n, err := strconv.Atoi(bits)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	made, err := rsa.GenerateKey(rand.Reader, n)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	pair, err := ca.SigningKey("Alfa PEC", "posta-certificata@alfa.example", made, now.Add(-time.Hour), now.AddDate(1, 0, 0))
+	if err != nil {
+		return err
 	}
 	key, err := pair.KeyPEM()
 	if err != nil {
-		return nil, err
-	}
-	return &benchToken{token}, errors.Join(token.Import("key", "01", key), os.WriteFile(filepath.Join(dir, "cert.pem"), pair.CertPEM(), 0o644))
-}
-
-// hardwareOnce is the process: hardware VARIANT TOKEN.
-func hardwareOnce(args []string) error {
-	if len(args) != 2 {
-		return errors.New("usage: hardware VARIANT TOKEN")
-	}
-	var t benchToken
-	if err := json.Unmarshal([]byte(args[1]), &t); err != nil {
 		return err
 	}
-	sign, closing, err := t.bare()
+	return errors.Join(token.Import(bits, bits, key), os.WriteFile(filepath.Join(dir, bits+".pem"), pair.CertPEM(), 0o644))
+}
+
+// hardwareOnce is the process: hardware VARIANT BITS TOKEN.
+func hardwareOnce(args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: hardware VARIANT BITS TOKEN")
+	}
+	var t benchToken
+	if err := json.Unmarshal([]byte(args[2]), &t); err != nil {
+		return err
+	}
+	sign, closing, err := t.bare(args[1])
 	if args[0] == sealingName {
-		sign, closing, err = t.sealing(context.Background())
+		sign, closing, err = t.sealing(context.Background(), args[1])
 	}
 	if err != nil {
 		return err
@@ -139,7 +173,7 @@ func hardwareOnce(args []string) error {
 func eight(sign func(text string) error) (spent, error) {
 	var group errgroup.Group
 	counts := make([]int, atATime)
-	began := time.Now()
+	used, began := ownSeconds()+treeSeconds(), time.Now()
 	for n := range counts {
 		group.Go(func() error {
 			for time.Since(began) < hardwareRound {
@@ -156,16 +190,16 @@ func eight(sign func(text string) error) (spent, error) {
 	for _, n := range counts {
 		total += n
 	}
-	return spent{Count: float64(total), Seconds: time.Since(began).Seconds()}, err
+	return spent{Count: float64(total), Seconds: time.Since(began).Seconds(), CPU: ownSeconds() + treeSeconds() - used}, err
 }
 
 // bare signs digests, and does nothing else.
-func (t benchToken) bare() (sign func(text string) error, closing func(), err error) {
+func (t benchToken) bare(label string) (sign func(text string) error, closing func(), err error) {
 	token, err := crypto11.Configure(&crypto11.Config{Path: softhsm.Module, TokenLabel: t.Label, Pin: t.PIN, MaxSessions: 17})
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := token.FindRSAPrivateKey(nil, []byte("key"))
+	key, err := token.FindRSAPrivateKey(nil, []byte(label))
 	return func(text string) error {
 		digest := sha256.Sum256([]byte(text))
 		_, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
@@ -173,15 +207,15 @@ func (t benchToken) bare() (sign func(text string) error, closing func(), err er
 	}, func() { _ = token.Close() }, err
 }
 
-// sealing makes a whole signed document by the plug-in, as a daemon does: every signature is verified.
-func (t benchToken) sealing(ctx context.Context) (sign func(text string) error, closing func(), err error) {
+// sealing seals messages by the plug-in, as a daemon does: every signature is verified.
+func (t benchToken) sealing(ctx context.Context, label string) (sign func(text string) error, closing func(), err error) {
 	dir := filepath.Dir(t.Conf)
 	s, err := host.New(ctx, host.Options{
 		Name: "hsm", Kind: plugins.KindKey, Deadline: time.Minute, Concurrency: host.DefaultConcurrency, RunDir: dir,
 		Program: host.Program{Path: filepath.Join(dir, "pkcs11"), Isolation: host.Isolation{User: "nobody"}},
 		Config: map[string]any{"module": softhsm.Module, "token": t.Label, "pin_file": t.PINFile,
 			"environment": map[string]any{softhsm.ConfVariable: t.Conf},
-			"keys":        []any{map[string]any{"label": "key", "certificate": filepath.Join(dir, "cert.pem")}}},
+			"keys":        []any{map[string]any{"label": label, "certificate": filepath.Join(dir, label+".pem")}}},
 		Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -200,7 +234,31 @@ func (t benchToken) sealing(ctx context.Context) (sign func(text string) error, 
 		return by.Sign(ctx, entries[0].ID, digest)
 	}, []*x509.Certificate{cert})
 	return func(text string) error {
-		_, err := signer.SealAttached(ctx, key, []byte(text))
+		draft, err := signer.NewDraft(hardwareMessage(text))
+		if err != nil {
+			return err
+		}
+		_, err = draft.SealTo(ctx, nil, key, time.Now())
 		return err
 	}, s.Stop, err
+}
+
+// hardwareMessage is as small as a receipt may be: what its parts cost is not this goal's.
+func hardwareMessage(text string) *pec.Artefact {
+	const boundary = "p12"
+	return &pec.Artefact{
+		Kind: pec.KindAcceptance,
+		Header: pec.Header{
+			{Name: "Date", Value: " Mon, 30 Nov 2026 10:00:00 +0100"},
+			{Name: "From", Value: " posta-certificata@alfa.example"},
+			{Name: "To", Value: " mario@alfa.example"},
+			{Name: "Subject", Value: " bench"},
+			{Name: "Message-ID", Value: " <bench@alfa.example>"},
+			{Name: pec.FieldReceipt, Value: " " + string(pec.KindAcceptance)},
+			{Name: "MIME-Version", Value: " 1.0"},
+			{Name: "Content-Type", Value: ` multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary="` + boundary + `"`},
+		},
+		Boundary: boundary,
+		Content:  []pec.Source{pec.Bytes([]byte("Content-Type: text/plain; charset=\"utf-8\"\r\n\r\n" + text + "\r\n"))},
+	}
 }

@@ -95,6 +95,11 @@ func (a *Authority) SigningBetween(provider, address string, from, to time.Time)
 	if err != nil {
 		return nil, fmt.Errorf("key of %s: %w", provider, err)
 	}
+	return a.SigningKey(provider, address, key, from, to)
+}
+
+// SigningKey is SigningBetween for a key of the caller's.
+func (a *Authority) SigningKey(provider, address string, key crypto.Signer, from, to time.Time) (*Pair, error) {
 	t := template(pkix.Name{Country: []string{"IT"}, Organization: []string{provider}, CommonName: "Posta Certificata"}, a.now)
 	t.NotBefore, t.NotAfter = from, to
 	t.EmailAddresses = []string{address}
