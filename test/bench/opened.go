@@ -183,7 +183,7 @@ func (f *filler) ScanFrom(string, []byte, func(_, _ []byte) error) error {
 // that it took, and those of the CPU.
 func holdOpen(path string, n int) error {
 	var s store.Store
-	all, recent := &opened{n: n, of: n}, &opened{n: n, of: openFew}
+	ages := newAges(n)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		var what string
 		var times int
@@ -196,10 +196,9 @@ func holdOpen(path string, n int) error {
 		case "open":
 			s, err = store.Open(path)
 		case "events":
-			err = all.events(s, times)
-		case "recent":
-			recent.done = max(recent.done, all.done) // of few messages they are the same
-			err = recent.events(s, times)
+			err = openedEvents(s, times, ages.real)
+		case "any":
+			err = openedEvents(s, times, ages.any)
 		case "ticks":
 			err = openedTicks(s, times)
 		}
@@ -214,24 +213,59 @@ func holdOpen(path string, n int) error {
 	return s.Close()
 }
 
-// opened goes through the messages that a store was filled with, each once: one that is delivered again writes nothing.
-type opened struct{ n, of, done int }
+// band is a part of the messages that a store was filled with, by their age, which is gone through in jumps, each once: one that
+// is delivered again writes nothing.
+type band struct{ n, newest, size, done int }
 
-// next is one of the newest messages, of which there are of, in an order that jumps about.
-func (o *opened) next() string {
-	o.done++
-	return openID(o.n-1-o.done*openStep%o.of, o.n)
+func (b *band) next() string {
+	b.done++
+	return openID(b.n-1-b.newest-b.done*openStep%b.size, b.n)
 }
 
-// events are durable one by one: in turn a new message is accepted, and one that is open is delivered.
-func (o *opened) events(s store.Store, times int) error {
+// ages says about which messages certificates come.
+type ages struct {
+	bands [3]*band // the newest ten thousand, those of the last hour, and all others
+	all   *band
+	drawn int
+}
+
+// newAges: of few messages all are the newest.
+func newAges(n int) *ages {
+	newest, hour := min(n, openFew), n/10
+	first := &band{n: n, size: newest}
+	if n <= openFew {
+		return &ages{bands: [3]*band{first, first, first}, all: first}
+	}
+	return &ages{all: &band{n: n, size: n},
+		bands: [3]*band{first, {n: n, newest: newest, size: hour - newest}, {n: n, newest: hour, size: n - hour}}}
+}
+
+// real is one as of real mail: in a hundred ninety are among the newest, which are those of the last 36 seconds, nine others
+// among those of the last hour, and one older still.
+func (a *ages) real() string {
+	a.drawn++
+	switch {
+	case a.drawn%100 == 0:
+		return a.bands[2].next()
+	case a.drawn%11 == 0:
+		return a.bands[1].next()
+	default:
+		return a.bands[0].next()
+	}
+}
+
+// any is one of all.
+func (a *ages) any() string { return a.all.next() }
+
+// openedEvents are durable one by one: in turn a new message is accepted, and one that is open is delivered.
+func openedEvents(s store.Store, times int, delivered func() string) error {
 	now := time.Now().Truncate(time.Second)
 	for i := range times {
 		err := s.Update(context.Background(), func(tx store.Tx) error {
 			if i%2 == 0 {
 				return putOpen(tx, openIDAt(now, mathrand.Uint64()), now)
 			}
-			return putFact(tx, o.next(), tracking.Delivered, now)
+			return putFact(tx, delivered(), tracking.Delivered, now)
 		})
 		if err != nil {
 			return err
