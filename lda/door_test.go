@@ -41,7 +41,7 @@ func TestSocketsAreForTheGroupOfTheirFolder(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := w.agent.Serve(ctx); err == nil || !strings.Contains(err.Error(), "another agent") {
+	if err := w.agent.Serve(ctx); err == nil || !strings.Contains(err.Error(), "another process serves it") {
 		t.Errorf("a second agent on the same sockets: %v, want a refusal", err)
 	}
 }

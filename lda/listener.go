@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/config"
+	"github.com/ceralacca/ceralacca/internal/socket"
 )
 
 const (
@@ -39,55 +38,11 @@ type listener struct {
 
 // listen opens a socket. A unix socket gets the group of its folder, and is for that group and the daemon only.
 func listen(work context.Context, e config.Endpoint, dsnOnly bool) (*listener, error) {
-	if e.Network == "unix" {
-		if err := removeStale(e.Address); err != nil {
-			return nil, err
-		}
-	}
-	l, err := net.Listen(e.Network, e.Address)
+	l, err := socket.ListenAsFolder(e.Network, e.Address)
 	if err != nil {
 		return nil, fmt.Errorf("lda: %w", err)
 	}
-	if e.Network == "unix" {
-		if err := openToGroup(e.Address); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
-	}
 	return &listener{Listener: l, dsnOnly: dsnOnly, work: work, conns: make(map[*conn]bool)}, nil
-}
-
-// removeStale removes the socket of an agent that was killed, and nothing else: one that answers is in use.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("lda: %w", err)
-	}
-	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("lda: %s is there and no socket", path)
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		return errors.Join(fmt.Errorf("lda: %s: another agent listens there", path), c.Close())
-	}
-	return os.Remove(path)
-}
-
-func openToGroup(path string) error {
-	info, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("lda: %w", err)
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		if err := os.Chown(path, -1, int(owner.Gid)); err != nil {
-			return fmt.Errorf("lda: %w", err)
-		}
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return fmt.Errorf("lda: %w", err)
-	}
-	return nil
 }
 
 // Accept implements net.Listener.

@@ -15,6 +15,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/mailbox"
 	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/socket"
 	"github.com/ceralacca/ceralacca/internal/transaction"
 	"github.com/ceralacca/ceralacca/milter/internal/wire"
 	"github.com/ceralacca/ceralacca/pec"
@@ -116,9 +117,9 @@ func (m *Milter) Serve(ctx context.Context) error {
 		if d.at.Address == "" {
 			continue
 		}
-		l, err := wire.Listen(d.at.Network, d.at.Address)
+		l, err := socket.Listen(d.at.Network, d.at.Address)
 		if err != nil {
-			failures[i] = err
+			failures[i] = fmt.Errorf("milter: %w", err)
 			cancel()
 			break
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/ceralacca/ceralacca/deploy/lab"
 	"github.com/ceralacca/ceralacca/deploy/lab/client"
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/socket"
 	"github.com/ceralacca/ceralacca/internal/tlspolicy"
 )
 
@@ -24,7 +25,7 @@ type fakePolicies struct{ silent atomic.Bool }
 func (*fakePolicies) Certifies(string) bool { return false } // the lab's next hops are addresses
 
 func startPolicies(w *world, h *lab.Host) (*fakePolicies, error) {
-	l, err := tlspolicy.Listen(h.TLSPolicySocket)
+	l, err := socket.Listen("unix", h.TLSPolicySocket)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/directory"
 	"github.com/ceralacca/ceralacca/internal/metrics"
+	"github.com/ceralacca/ceralacca/internal/socket"
 	"github.com/ceralacca/ceralacca/internal/tlspolicy"
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -51,7 +52,7 @@ func (w *agentWorld) openTLSPolicy(ctx context.Context, c *config.Config) (func(
 			slog.String("see", "deploy/postfix/README.md"))
 		return nil, nil
 	}
-	l, err := tlspolicy.Listen(at)
+	l, err := socket.Listen("unix", at)
 	if err != nil {
 		return nil, err
 	}

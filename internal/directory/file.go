@@ -2,11 +2,11 @@ package directory
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/ceralacca/ceralacca/internal/fsx"
 )
 
 // fileSource is a file of this host. It is not safe for concurrent use.
@@ -31,7 +31,7 @@ func (s *fileSource) fetch(context.Context) ([]byte, error) {
 	if s.used != nil && os.SameFile(s.used, info) && s.used.ModTime().Equal(info.ModTime()) && s.used.Size() == info.Size() {
 		return nil, nil
 	}
-	return readLimited(file)
+	return fsx.ReadLimited(file, maxFile)
 }
 
 func (s *fileSource) accepted() { s.used = s.last }
@@ -43,18 +43,4 @@ func (s *fileSource) fresh(now time.Time) time.Time {
 		return put
 	}
 	return now
-}
-
-func readLimited(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("more than %d bytes", maxFile)
-	}
-	if len(data) == 0 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return data, nil
 }

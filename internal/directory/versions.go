@@ -124,7 +124,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close() // it was only read
-	data, err := readLimited(file)
+	data, err := fsx.ReadLimited(file, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/internal/secret"
 )
 
@@ -91,7 +92,7 @@ func (s *webSource) fetch(ctx context.Context) ([]byte, error) {
 		return nil, nil
 	case http.StatusOK:
 		s.last = validators{response.Header.Get("ETag"), response.Header.Get("Last-Modified")}
-		return readLimited(response.Body)
+		return fsx.ReadLimited(response.Body, maxFile)
 	default:
 		return nil, fmt.Errorf("%s: the server answers %s", response.Request.URL, response.Status)
 	}

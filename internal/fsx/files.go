@@ -165,3 +165,17 @@ func Carry(from, to string) error {
 	}
 	return errors.Join(syncFolder(to), syncFolder(from))
 }
+
+// ReadLimited reads all of r, which must have something and at most limit bytes; anything else is an error.
+func ReadLimited(r io.Reader, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(content)) > limit:
+		return nil, fmt.Errorf("it has more than %d bytes", limit)
+	case len(content) == 0:
+		return nil, errors.New("it is empty")
+	}
+	return content, nil
+}

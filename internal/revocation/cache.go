@@ -42,7 +42,7 @@ func (f *Fetcher) load(path string) error {
 		return err
 	}
 	defer file.Close() // it was only read
-	content, err := readLimited(file, maxList)
+	content, err := fsx.ReadLimited(file, maxList)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/internal/metrics"
 	"github.com/ceralacca/ceralacca/signer"
 )
@@ -205,7 +206,7 @@ func (c *OCSP) post(ctx context.Context, url string, cert, issuer *x509.Certific
 	if response.StatusCode != http.StatusOK {
 		return signer.OCSPAnswer{}, fmt.Errorf("the server answers %s", response.Status)
 	}
-	content, err := readLimited(response.Body, maxAnswer)
+	content, err := fsx.ReadLimited(response.Body, maxAnswer)
 	if err != nil {
 		return signer.OCSPAnswer{}, err
 	}

@@ -6,9 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"github.com/ceralacca/ceralacca/internal/fsx"
 )
 
 const (
@@ -65,20 +66,6 @@ func get(ctx context.Context, client *http.Client, url, etag, lastChanged string
 	case response.StatusCode != http.StatusOK:
 		return page{}, fmt.Errorf("%s: the server answers %s", response.Request.URL, response.Status)
 	}
-	content, err := readLimited(response.Body, maxList)
+	content, err := fsx.ReadLimited(response.Body, maxList)
 	return page{content, response.Header.Get("ETag"), response.Header.Get("Last-Modified")}, err
-}
-
-// readLimited reads at most limit bytes; more is an error, and so is nothing.
-func readLimited(r io.Reader, limit int64) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case int64(len(content)) > limit:
-		return nil, fmt.Errorf("the answer has more than %d bytes", limit)
-	case len(content) == 0:
-		return nil, errors.New("the answer is empty")
-	}
-	return content, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/internal/socket"
 )
 
 type domains []string
@@ -76,7 +77,7 @@ func TestTable(t *testing.T) {
 func serve(t *testing.T, caught ...func(any)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(path)
+	l, err := socket.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestTheSocket(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file); err == nil {
+	if _, err := socket.Listen("unix", file); err == nil {
 		t.Error("Listen over a file: no error")
 	}
 }

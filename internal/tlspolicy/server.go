@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,22 +20,6 @@ const maxRequest = 4096
 
 // Lookup answers for a next hop. An error is temporary to Postfix: the mail waits.
 type Lookup func(hop string) (policy string, ok bool, err error)
-
-// Listen opens the socket at path for the daemon and its group, over one that an earlier process left. There MUST be no
-// other process that answers there. The caller closes it, or lets [Serve] do so.
-func Listen(path string) (net.Listener, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		_ = os.Remove(path) // if it stays, the next call says so
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("tlspolicy: %w", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil { // Postfix is in the group
-		return nil, errors.Join(fmt.Errorf("tlspolicy: %w", err), l.Close())
-	}
-	return l, nil
-}
 
 // Serve answers Postfix on l until ctx ends, and then closes it and returns nil. Postfix keeps its connections; they end
 // with ctx too. A panic of look is temporary to Postfix too, and is handed to caught.

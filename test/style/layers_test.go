@@ -10,7 +10,7 @@ import (
 // layerOf lists the layers from the lowest up; a package imports lower ones
 // only. What stands below a listed folder belongs to its layer.
 var layerOf = [][]string{
-	{"internal/rawmsg", "internal/clock", "internal/secret", "internal/mediatype", "deploy/postfix", "deploy/dovecot", "deploy/clients"},
+	{"internal/rawmsg", "internal/clock", "internal/secret", "internal/mediatype", "internal/socket", "deploy/postfix", "deploy/dovecot", "deploy/clients"},
 	{"pec"},
 	{"policy", "signer", "internal/store", "internal/config", "internal/reply", "internal/mailbox",
 		"internal/transaction", "internal/metrics", "internal/fsx"},

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	milter "github.com/emersion/go-milter"
+
+	"github.com/ceralacca/ceralacca/internal/socket"
 )
 
 // mta plays Postfix.
@@ -166,7 +168,7 @@ func serve(t testing.TB, next func(Macros) Handler) *server {
 	s.Server = NewServer(Options{
 		New: next, Log: slog.New(slog.DiscardHandler), Panicked: func() { s.panics.Add(1) }, Progress: 10 * time.Millisecond,
 	})
-	l, err := Listen("unix", s.path)
+	l, err := socket.Listen("unix", s.path)
 	if err != nil {
 		t.Fatal(err)
 	}

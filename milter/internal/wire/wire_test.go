@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -377,43 +375,6 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-func TestListen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	_ = stale.Close()
-	live, err := Listen("unix", path)
-	if err != nil {
-		t.Fatalf("over a socket left behind: %v", err)
-	}
-	defer func() { _ = live.Close() }()
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("mode %v, %v, want 0660", info.Mode(), err)
-	}
-	if _, err := Listen("unix", path); err == nil {
-		t.Error("a live socket was taken over")
-	}
-	file := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Listen("unix", file); err == nil {
-		t.Error("a file was taken for a socket")
-	}
-	if b, _ := os.ReadFile(file); string(b) != "precious" {
-		t.Error("the file is gone")
-	}
-	l, err := Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-}
-
-// FuzzConnection: whatever comes, the connection ends when the peer is gone, and nothing panics.
 func FuzzConnection(f *testing.F) {
 	whole := func(packets ...string) (b []byte) {
 		for _, p := range packets {
