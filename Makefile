@@ -63,5 +63,5 @@ mutate: root deps ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one
 
 .PHONY: bench
 bench: root deps build ## measure all goals of docs/performance.md, or GOAL=P1,P4, as root; RECORD=yes writes them there
-	@deploy/lab/install-deps.sh opendkim
+	@deploy/lab/install-deps.sh opendkim p11-kit p11-kit-modules
 	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/bench -bin bin/ceralacca -goal "$(GOAL)" -rounds $(or $(ROUNDS),5) $(if $(ANTIVIRUS),-antivirus) $(if $(RECORD),-record)

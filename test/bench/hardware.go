@@ -33,8 +33,8 @@ import (
 
 // The variants of P12, each with eight goroutines on the same token.
 const (
-	sealingName = "sealing by the plug-in, RSA-"
-	bareName    = "bare crypto11, RSA-"
+	sealingName = "sealing by the plug-in, "
+	bareName    = "bare crypto11, "
 )
 
 // keySizes are those of the keys in the token, in bits; each is also a label.
@@ -66,32 +66,34 @@ func hardware(b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	signing := func(name, bits string) variant {
-		return variant{name + bits, func() (sample, error) {
-			cmd := exec.CommandContext(b.ctx, self, "hardware", name, bits, string(raw))
-			cmd.Env = append(os.Environ(), softhsm.ConfVariable+"="+token.Conf)
-			cmd.Stderr = os.Stderr
-			out, err := cmd.Output()
-			var s spent
-			if err == nil {
-				err = json.Unmarshal(out, &s)
-			}
-			return s.sample(), err
+	aside, err := startAside(b.ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	defer aside.end()
+	signing := func(name, bits string, d device) variant {
+		return variant{name + d.name + bits, func() (sample, error) {
+			return d.run(b.ctx, self, "hardware", name, bits, d.module, string(raw))
 		}}
 	}
 	var variants []variant
-	for _, bits := range keySizes {
-		variants = append(variants, signing(bareName, bits), signing(sealingName, bits))
+	devices := []device{token.within(), aside.device}
+	for _, d := range devices {
+		for _, bits := range keySizes {
+			variants = append(variants, signing(bareName, bits, d), signing(sealingName, bits, d))
+		}
 	}
 	o, err := b.interleave(variants...)
 	if err != nil {
 		return nil, err
 	}
 	var rows []row
-	for _, bits := range keySizes {
-		rows = append(rows,
-			o.compare("seals a second, eight at a time, RSA-"+bits+" in SoftHSM", rate, sealingName+bits, bareName+bits, atLeast(0.95)),
-			o.compare("CPU of one, token included", cpu, sealingName+bits, bareName+bits, bound{}))
+	for _, d := range devices {
+		for _, bits := range keySizes {
+			ours, peer := sealingName+d.name+bits, bareName+d.name+bits
+			rows = append(rows, o.compare("seals a second, eight at a time, "+d.name+bits, rate, ours, peer, atLeast(0.95)),
+				o.compare(d.cpu, cpu, ours, peer, bound{}))
+		}
 	}
 	return rows, nil
 }
@@ -145,18 +147,18 @@ func fill(token *softhsm.Token, ca *pki.Authority, dir, bits string) error {
 	return errors.Join(token.Import(bits, bits, key), os.WriteFile(filepath.Join(dir, bits+".pem"), pair.CertPEM(), 0o644))
 }
 
-// hardwareOnce is the process: hardware VARIANT BITS TOKEN.
+// hardwareOnce is the process: hardware VARIANT BITS MODULE TOKEN.
 func hardwareOnce(args []string) error {
-	if len(args) != 3 {
-		return errors.New("usage: hardware VARIANT BITS TOKEN")
+	if len(args) != 4 {
+		return errors.New("usage: hardware VARIANT BITS MODULE TOKEN")
 	}
 	var t benchToken
-	if err := json.Unmarshal([]byte(args[2]), &t); err != nil {
+	if err := json.Unmarshal([]byte(args[3]), &t); err != nil {
 		return err
 	}
-	sign, closing, err := t.bare(args[1])
+	sign, closing, err := t.bare(args[1], args[2])
 	if args[0] == sealingName {
-		sign, closing, err = t.sealing(context.Background(), args[1])
+		sign, closing, err = t.sealing(context.Background(), args[1], args[2])
 	}
 	if err != nil {
 		return err
@@ -194,8 +196,8 @@ func eight(sign func(text string) error) (spent, error) {
 }
 
 // bare signs digests, and does nothing else.
-func (t benchToken) bare(label string) (sign func(text string) error, closing func(), err error) {
-	token, err := crypto11.Configure(&crypto11.Config{Path: softhsm.Module, TokenLabel: t.Label, Pin: t.PIN, MaxSessions: 17})
+func (t benchToken) bare(label, module string) (sign func(text string) error, closing func(), err error) {
+	token, err := crypto11.Configure(&crypto11.Config{Path: module, TokenLabel: t.Label, Pin: t.PIN, MaxSessions: 17})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,13 +210,13 @@ func (t benchToken) bare(label string) (sign func(text string) error, closing fu
 }
 
 // sealing seals messages by the plug-in, as a daemon does: every signature is verified.
-func (t benchToken) sealing(ctx context.Context, label string) (sign func(text string) error, closing func(), err error) {
+func (t benchToken) sealing(ctx context.Context, label, module string) (sign func(text string) error, closing func(), err error) {
 	dir := filepath.Dir(t.Conf)
 	s, err := host.New(ctx, host.Options{
 		Name: "hsm", Kind: plugins.KindKey, Deadline: time.Minute, Concurrency: host.DefaultConcurrency, RunDir: dir,
 		Program: host.Program{Path: filepath.Join(dir, "pkcs11"), Isolation: host.Isolation{User: "nobody"}},
-		Config: map[string]any{"module": softhsm.Module, "token": t.Label, "pin_file": t.PINFile,
-			"environment": map[string]any{softhsm.ConfVariable: t.Conf},
+		Config: map[string]any{"module": module, "token": t.Label, "pin_file": t.PINFile,
+			"environment": map[string]any{softhsm.ConfVariable: t.Conf, asideVariable: os.Getenv(asideVariable)},
 			"keys":        []any{map[string]any{"label": label, "certificate": filepath.Join(dir, label+".pem")}}},
 		Clock: clock.System{}, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
