@@ -11,6 +11,7 @@ import (
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/sincro"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/store"
 	"github.com/ceralacca/ceralacca/signer"
@@ -20,6 +21,8 @@ import (
 type settings struct {
 	Folder           string          `json:"folder"`
 	Owner            string          `json:"owner"`
+	OwnerID          string          `json:"owner_id"`
+	Manual           string          `json:"manual"`
 	Certificate      string          `json:"certificate"`
 	Key              string          `json:"key"`
 	Signers          string          `json:"signers"`
@@ -105,6 +108,12 @@ func (s *settings) check() error {
 		if *text == "" {
 			*text = preset
 		}
+	}
+	if s.Manual == "" {
+		s.Manual = "Manuale di conservazione di " + s.Owner
+	}
+	if s.OwnerID != "" && !sincro.GoodID(s.OwnerID) {
+		return fmt.Errorf("owner_id is %q, not an identifier as the standard allows; write VATIT- and the VAT number, or TINIT- and the tax code", s.OwnerID)
 	}
 	if _, err := parseSpace(s.Space); err != nil {
 		return err

@@ -209,7 +209,7 @@ func (w *world) holds(name string, documents int) {
 			w.t.Errorf("%s: %v, %s", line, err, out)
 		}
 	}
-	if out, err := exec.Command("xmllint", "--noout", filepath.Join(folder, pack.Index)).CombinedOutput(); err != nil {
+	if out, err := exec.Command("xmllint", "--noout", "--relaxng", "internal/sincro/testdata/pindex.rng", filepath.Join(folder, pack.Index)).CombinedOutput(); err != nil {
 		w.t.Errorf("xmllint: %v, %s", err, out)
 	}
 	names, err := os.ReadDir(filepath.Join(folder, "documenti"))

@@ -61,7 +61,7 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder: %w", err)
 	}
-	k := &keeper.Keeper{Box: box, Catalogue: s.catalogue(), Store: kept, Stamps: verifier.Stamps, Key: key, Parts: parts, Owner: s.Owner,
+	k := &keeper.Keeper{Box: box, Catalogue: s.catalogue(), Store: kept, Stamps: verifier.Stamps, Key: key, Parts: parts, Owner: s.Owner, OwnerID: s.OwnerID, Manual: s.Manual,
 		Version: version, Zone: zone, Delay: duration(s.Delay), Clock: s.clock(), Log: log}
 	d := &depositor{settings: s, box: box, store: kept, keeper: k, zone: zone, log: log, space: newSpace(box, s.catalogue())}
 	return d, d.space.load()

@@ -32,7 +32,9 @@ type Keeper struct {
 	Stamps    stamp.Authority
 	Key       signer.Key
 	Parts     pack.Parts // the authorities alone
-	Owner     string
+	Owner     string     // who preserves
+	OwnerID   string     // see [sincro.GoodID]; may be empty
+	Manual    string     // the document that entitles him
 	Version   string
 	Zone      *time.Location // whose midnight ends a day
 	Delay     time.Duration  // after midnight, for what is late
@@ -159,7 +161,7 @@ func (k *Keeper) plan(g deposit.Group) (plan pack.Plan, there bool, err error) {
 		return plan, false, err
 	}
 	plan = pack.Plan{Mailbox: g.Mailbox, Day: g.Day, Number: last + 1, Created: k.Clock.Now().In(k.Zone).Truncate(time.Second),
-		Version: k.Version, Owner: k.Owner, Members: members[:min(len(members), pack.MaxMembers)]}
+		Version: k.Version, Owner: k.Owner, OwnerID: k.OwnerID, Manual: k.Manual, Members: members[:min(len(members), pack.MaxMembers)]}
 	text, err := json.Marshal(plan)
 	if err != nil {
 		return plan, false, err

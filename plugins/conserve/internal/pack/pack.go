@@ -37,6 +37,8 @@ type Plan struct {
 	Created time.Time        `json:"created"`
 	Version string           `json:"version"` // of the program
 	Owner   string           `json:"owner"`   // who preserves
+	OwnerID string           `json:"owner_id,omitempty"`
+	Manual  string           `json:"manual"` // what entitles him
 	Members []deposit.Record `json:"members"`
 }
 
@@ -62,7 +64,7 @@ func (p Plan) Bytes() (n int64) {
 // Index makes the PIndex.
 func (p Plan) Index() ([]byte, error) {
 	x := sincro.Index{ID: p.Name() + "/" + Index, Volume: p.Name(), Label: "Pacchetto di archiviazione " + p.Mailbox + " " + p.Day,
-		Version: p.Version, Holder: p.Mailbox, Preserver: p.Owner, Created: p.Created}
+		Version: p.Version, Holder: p.Mailbox, Preserver: p.Owner, PreserverID: p.OwnerID, Document: p.Manual, Created: p.Created}
 	for i, m := range p.Members {
 		x.Files = append(x.Files, sincro.File{ID: m.Key, Path: Object(i), MediaType: m.MediaType, SHA256: m.SHA256, Event: m.Event})
 	}

@@ -1,11 +1,13 @@
 // Package sincro writes and reads the index of a package in the structure of UNI 11386:2020 (SInCRO), the PIndex. It knows
-// only what we write of it: SelfDescription, PVolume, one FileGroup, Process. The schema of the standard is sold by UNI and
-// was not at hand: what is written follows published uses of it, and is not validated against it.
+// only what we write of it: SelfDescription, PVolume, one FileGroup, Process. What it writes is valid by the schema of the
+// standard, which is not ours to hand out; the tests hold it against testdata/pindex.rng, which says the same of these parts.
 package sincro
 
 import (
 	"encoding/xml"
 	"fmt"
+	"path"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -20,8 +22,12 @@ type Index struct {
 	Version    string // of the program
 	Holder     string // whose documents they are
 	Preserver  string // who signs
-	Created    time.Time
-	Files      []File
+	// PreserverID is that of the preserver, such as VATIT-01234567890, or empty; see [GoodID].
+	PreserverID string
+	// Document is what entitles those who are named, such as the manual of preservation.
+	Document string
+	Created  time.Time
+	Files    []File
 }
 
 // File is one document.
@@ -29,11 +35,12 @@ type File struct {
 	ID, Path, MediaType, SHA256, Event string
 }
 
+// The attributes of the standard are qualified, as its elements are.
 type pindex struct {
 	XMLName  xml.Name `xml:"http://www.uni.com/U3011/sincro-v2/ PIndex"`
-	Language string   `xml:"language,attr"`
-	Version  string   `xml:"sincroVersion,attr"`
-	URI      string   `xml:"uri,attr"`
+	Language string   `xml:"http://www.uni.com/U3011/sincro-v2/ language,attr"`
+	Version  string   `xml:"http://www.uni.com/U3011/sincro-v2/ sincroVersion,attr"`
+	URI      string   `xml:"http://www.uni.com/U3011/sincro-v2/ uri,attr"`
 
 	Self struct {
 		ID          id
@@ -52,36 +59,40 @@ type pindex struct {
 }
 
 type id struct {
-	Scheme string `xml:"scheme,attr,omitempty"`
+	Scheme string `xml:"http://www.uni.com/U3011/sincro-v2/ scheme,attr"`
 	Value  string `xml:",chardata"`
 }
 
 type file struct {
-	Encoding string `xml:"encoding,attr"`
-	Format   string `xml:"format,attr"`
-	ID       id
-	Path     string
-	Hash     struct {
-		Canonical bool   `xml:"canonicalXML,attr"`
-		Function  string `xml:"hashFunction,attr"`
+	Encoding  string `xml:"http://www.uni.com/U3011/sincro-v2/ encoding,attr"`
+	Extension string `xml:"http://www.uni.com/U3011/sincro-v2/ extension,attr"`
+	Format    string `xml:"http://www.uni.com/U3011/sincro-v2/ format,attr"`
+	ID        id
+	Path      string
+	Hash      struct {
+		Canonical bool   `xml:"http://www.uni.com/U3011/sincro-v2/ canonicalXML,attr"`
+		Function  string `xml:"http://www.uni.com/U3011/sincro-v2/ hashFunction,attr"`
 		Value     string `xml:",chardata"`
 	}
-	Description string `xml:",omitempty"`
+	Relation relation
 }
 
+type relation struct{ Type, Value string }
+
 type agent struct {
-	Type       string `xml:"agentType,attr"`
-	HolderRole string `xml:"holderRole,attr,omitempty"`
-	SignerRole string `xml:"signerRole,attr,omitempty"`
-	AgentID    string
-	Name       struct{ FormalName string } `xml:"AgentName"`
+	Type             string                      `xml:"http://www.uni.com/U3011/sincro-v2/ agentType,attr"`
+	HolderRole       string                      `xml:"http://www.uni.com/U3011/sincro-v2/ holderRole,attr,omitempty"`
+	SignerRole       string                      `xml:"http://www.uni.com/U3011/sincro-v2/ signerRole,attr,omitempty"`
+	AgentID          string                      `xml:",omitempty"`
+	Name             struct{ FormalName string } `xml:"AgentName"`
+	RelevantDocument string
 }
 
 type process struct {
 	Submitter, Holder, AuthorizedSigner agent
 	TimeReference                       struct {
 		TimeInfo struct {
-			Attached bool   `xml:"attachedTimeStamp,attr"`
+			Attached bool   `xml:"http://www.uni.com/U3011/sincro-v2/ attachedTimeStamp,attr"`
 			Value    string `xml:",chardata"`
 		}
 	}
@@ -90,8 +101,15 @@ type process struct {
 
 const (
 	hexadecimal = "SHA-256"
+	event       = "evento" // of which a document is the trace
 	law         = "Linee guida AgID sulla formazione, gestione e conservazione dei documenti informatici"
 )
+
+// goodID is what the standard allows, after ETSI EN 319 412-1: the kind, the country, and the number.
+var goodID = regexp.MustCompile(`^(PAS|IDC|PNO|TIN|VAT|NTR|[A-Za-z0-9]{2}:)[A-Z]{2}-[a-zA-Z0-9]+$`)
+
+// GoodID says whether the standard allows an identifier of a person.
+func GoodID(id string) bool { return goodID.MatchString(id) }
 
 // Marshal writes an index; the same index gives the same bytes.
 func (x Index) Marshal() ([]byte, error) {
@@ -101,14 +119,15 @@ func (x Index) Marshal() ([]byte, error) {
 	p.Volume.ID, p.Volume.Label = id{Scheme: "local", Value: x.Volume}, x.Label
 	p.Group.ID, p.Group.Label = id{Scheme: "local", Value: x.Volume + "/documenti"}, "Messaggi e ricevute"
 	for _, f := range x.Files {
-		one := file{Encoding: "binary", Format: f.MediaType, ID: id{Scheme: "local", Value: f.ID}, Path: f.Path, Description: f.Event}
+		one := file{Encoding: "binary", Extension: strings.TrimPrefix(path.Ext(f.Path), "."), Format: f.MediaType,
+			ID: id{Scheme: "local", Value: f.ID}, Path: f.Path, Relation: relation{event, f.Event}}
 		one.Hash.Function, one.Hash.Value = hexadecimal, f.SHA256
 		p.Group.Files = append(p.Group.Files, one)
 	}
-	p.Process.Submitter = person(x.Preserver)
-	p.Process.Holder = person(x.Holder)
+	p.Process.Submitter = x.person(x.Preserver, x.PreserverID)
+	p.Process.Holder = x.person(x.Holder, "")
 	p.Process.Holder.HolderRole = "soggetto produttore"
-	p.Process.AuthorizedSigner = person(x.Preserver)
+	p.Process.AuthorizedSigner = x.person(x.Preserver, x.PreserverID)
 	p.Process.AuthorizedSigner.SignerRole = "conservatore"
 	p.Process.TimeReference.TimeInfo.Value = x.Created.Format(time.RFC3339)
 	p.Process.LawsAndRegulations = law
@@ -116,8 +135,8 @@ func (x Index) Marshal() ([]byte, error) {
 	return append([]byte(xml.Header), append(text, '\n')...), err
 }
 
-func person(name string) agent {
-	a := agent{Type: "legal person", AgentID: name}
+func (x Index) person(name, id string) agent {
+	a := agent{Type: "legal person", AgentID: id, RelevantDocument: x.Document}
 	a.Name.FormalName = name
 	return a
 }
@@ -129,7 +148,8 @@ func Parse(text []byte) (Index, error) {
 		return Index{}, fmt.Errorf("the index: %w", err)
 	}
 	x := Index{ID: p.Self.ID.Value, Volume: p.Volume.ID.Value, Label: p.Volume.Label, Version: p.Self.Application.Version,
-		Holder: p.Process.Holder.AgentID, Preserver: p.Process.Submitter.AgentID}
+		Holder: p.Process.Holder.Name.FormalName, Preserver: p.Process.Submitter.Name.FormalName, PreserverID: p.Process.Submitter.AgentID,
+		Document: p.Process.Submitter.RelevantDocument}
 	var err error
 	if x.Created, err = time.Parse(time.RFC3339, p.Process.TimeReference.TimeInfo.Value); err != nil {
 		return Index{}, fmt.Errorf("the index: %w", err)
@@ -138,7 +158,7 @@ func Parse(text []byte) (Index, error) {
 		if f.Hash.Function != hexadecimal {
 			return Index{}, fmt.Errorf("the index: %s has a %q, not a SHA-256", f.Path, f.Hash.Function)
 		}
-		x.Files = append(x.Files, File{ID: f.ID.Value, Path: f.Path, MediaType: f.Format, SHA256: strings.ToLower(f.Hash.Value), Event: f.Description})
+		x.Files = append(x.Files, File{ID: f.ID.Value, Path: f.Path, MediaType: f.Format, SHA256: strings.ToLower(f.Hash.Value), Event: f.Relation.Value})
 	}
 	return x, nil
 }
