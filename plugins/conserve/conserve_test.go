@@ -209,6 +209,10 @@ func (w *world) holds(name string, documents int) {
 			w.t.Errorf("%s: %v, %s", line, err, out)
 		}
 	}
+	if out, err := exec.Command("openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", filepath.Join(folder, pack.Signed),
+		"-CAfile", filepath.Join(folder, pack.SignerCA), "-purpose", "any", "-out", os.DevNull).CombinedOutput(); err != nil || !strings.Contains(string(out), "CAdES Verification successful") {
+		w.t.Errorf("the signature is no CAdES-BES: %v, %s", err, out)
+	}
 	if out, err := exec.Command("xmllint", "--noout", "--relaxng", "internal/sincro/testdata/pindex.rng", filepath.Join(folder, pack.Index)).CombinedOutput(); err != nil {
 		w.t.Errorf("xmllint: %v, %s", err, out)
 	}
