@@ -1,6 +1,8 @@
 package signer
 
 import (
+	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -8,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"io"
 
 	"github.com/ceralacca/ceralacca/pec"
 )
@@ -25,9 +28,30 @@ func NewRequest(p pec.Provider, bits int) (key, request []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	usage, err := asn1.Marshal(asn1.BitString{Bytes: []byte{0x80}, BitLength: 1}) // digitalSignature
+	if request, err = makeRequest(p, private); err != nil {
+		return nil, nil, err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), request, nil
+}
+
+// KeyRequest is the request of [NewRequest] for a key that is there, which signs it: one in a device. It gives up when ctx ends.
+func KeyRequest(ctx context.Context, p pec.Provider, key Key) (request []byte, err error) {
+	public, err := publicKey(key.Certificates())
+	if err != nil {
+		return nil, err
+	}
+	return makeRequest(p, &requester{ctx, public, key})
+}
+
+// makeRequest makes a request for what private has signed.
+func makeRequest(p pec.Provider, private crypto.Signer) (request []byte, err error) {
+	usage, err := asn1.Marshal(asn1.BitString{Bytes: []byte{0x80}, BitLength: 1}) // digitalSignature
+	if err != nil {
+		return nil, err
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject:            pkix.Name{Country: []string{"IT"}, Organization: []string{p.Name}, CommonName: pec.CertificateName},
@@ -36,12 +60,27 @@ func NewRequest(p pec.Provider, bits int) (key, request []byte, err error) {
 		SignatureAlgorithm: x509.SHA256WithRSA,
 	}, private)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+}
+
+// requester is a Key as the standard library wants one, for one call.
+type requester struct {
+	ctx    context.Context
+	public *rsa.PublicKey
+	key    Key
+}
+
+var _ crypto.Signer = (*requester)(nil)
+
+// Public implements crypto.Signer.
+func (r *requester) Public() crypto.PublicKey { return r.public }
+
+// Sign implements crypto.Signer: SHA-256 and PKCS#1 v1.5 alone.
+func (r *requester) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	if _, pss := o.(*rsa.PSSOptions); pss || o.HashFunc() != crypto.SHA256 {
+		return nil, fmt.Errorf("%w: it signs SHA-256 by PKCS#1 v1.5 alone", ErrKey)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
+	return r.key.Sign(r.ctx, digest)
 }

@@ -35,7 +35,8 @@ type certCheckCommand struct {
 
 // Help implements kong's HelpProvider.
 func (certCheckCommand) Help() string {
-	return "Looks at the files, fetches the directory, and reads the revocation lists that the daemons keep. The exit code is 1 when the certificate " +
+	return "Looks at the files, fetches the directory, and reads the revocation lists that the daemons keep. With [key] plugin it starts a process of the " +
+		"plug-in, which needs root, and has the keys sign. The exit code is 1 when the certificate " +
 		"that signs cannot, or ends within --days: for monitoring.\n\nExample:\n\n  ceralacca cert check --json"
 }
 
@@ -98,6 +99,12 @@ func printState(s *streams, what string, c *app.CertificateState) error {
 		fmt.Fprintf(s.out, "  %s, serial number %s\n  valid from %s to %s, %d days left\n", c.Subject, c.Serial,
 			c.NotBefore.UTC().Format(time.DateTime), c.NotAfter.UTC().Format(time.DateTime), c.DaysLeft)
 	}
+	if c.Device != "" {
+		fmt.Fprintf(s.out, "  its key is in the plug-in, as %s, and signs\n", c.Device)
+	}
+	if c.Unasked != "" {
+		fmt.Fprintf(s.out, "  whether the plug-in has its key could not be asked: %s; root can\n", c.Unasked)
+	}
 	if !c.Published.IsZero() {
 		fmt.Fprintf(s.out, "  in the directory since %s at the latest\n", c.Published.UTC().Format(time.DateTime))
 	}
@@ -107,33 +114,38 @@ func printState(s *streams, what string, c *app.CertificateState) error {
 	if len(c.Problems) > 0 {
 		return nil
 	}
-	_, err := fmt.Fprintln(s.out, "  key, profile, chain, revocation and directory are in order")
+	looked := "key, profile"
+	if c.Unasked != "" {
+		looked = "profile"
+	}
+	_, err := fmt.Fprintf(s.out, "  %s, chain, revocation and directory are in order\n", looked)
 	return err
 }
 
 type certCSRCommand struct {
 	Config string `default:"/etc/ceralacca/ceralacca.toml" help:"Configuration file: it says who we are."`
-	Key    string `required:"" help:"File of the key that is made; it must not be there yet."`
+	Key    string `required:"" help:"File of the key that is made; it must not be there yet. With [key] plugin: what the plug-in calls the key, or enough of it."`
 	Out    string `required:"" help:"File of the request that is made; it must not be there yet."`
-	Bits   int    `default:"2048" help:"Length of the RSA key, at least 2048."`
+	Bits   int    `default:"2048" help:"Length of the RSA key that is made, at least 2048."`
 }
 
 // Help implements kong's HelpProvider.
 func (certCSRCommand) Help() string {
 	return "The request asks for a certificate by the profile of RFC 6109 section 5.5 for the name and address of [provider]. The key file is for its owner " +
 		"alone (0600); give it to the user of the daemons: chown.\n\n" +
-		"Example:\n\n  ceralacca cert csr --key /etc/ceralacca/next-key.pem --out /tmp/alfa.csr"
+		"With [key] plugin no key is made: the request is for one that the plug-in holds, such as label \"NEXT\" of pkcs11, with or without a certificate, and " +
+		"is signed by it in its device. Run it as root.\n\n" +
+		"Examples:\n\n  ceralacca cert csr --key /etc/ceralacca/next-key.pem --out /tmp/alfa.csr\n  ceralacca cert csr --key NEXT --out /tmp/alfa.csr"
 }
 
-// Run makes both files.
-func (c certCSRCommand) Run(s *streams) error {
-	conf, _, err := certConfig(c.Config)
+// Run makes both files, or the request alone.
+func (c certCSRCommand) Run(ctx context.Context, s *streams) error {
+	conf, deps, err := certConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	if conf.Key.Plugin != "" {
-		return usageError{fmt.Errorf("[key] plugin %q has the key: its device makes key and request; the subject is O=%q, CN=%q, "+
-			"the alternative name email:%s, the key usage critical and digitalSignature alone", conf.Key.Plugin, conf.Provider.Name, pec.CertificateName, conf.Provider.Address)}
+		return c.inDevice(ctx, s, conf, deps)
 	}
 	key, request, err := signer.NewRequest(pec.Provider{Name: conf.Provider.Name, Address: conf.Provider.Address}, c.Bits)
 	if err != nil {
@@ -147,6 +159,19 @@ func (c certCSRCommand) Run(s *streams) error {
 		return errors.Join(err, fsx.Remove(c.Key))
 	}
 	_, err = fmt.Fprintf(s.out, "%s: the key, for its owner alone\n%s: the request, for the authority\n", c.Key, c.Out)
+	return err
+}
+
+// inDevice makes the request alone.
+func (c certCSRCommand) inDevice(ctx context.Context, s *streams, conf *config.Config, deps app.Deps) error {
+	id, request, err := app.DeviceRequest(ctx, conf, deps, c.Key)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := writeNew(c.Out, 0o644, request); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s: the request, for the authority, signed by the key %s of the plug-in %q\n", c.Out, id, conf.Key.Plugin)
 	return err
 }
 
@@ -171,7 +196,7 @@ type certRotateCommand struct {
 // Help implements kong's HelpProvider.
 func (certRotateCommand) Help() string {
 	return "Exchanges the files of [key] cert and key for those of next_cert and next_key, if the next certificate can sign: it is in the directory, within " +
-		"its dates, by the profile, not revoked, and of its key. Then it reloads both daemons. What they prepared with the old one is finished with it. " +
+		"its dates, by the profile, not revoked, and of its key. With [key] plugin the files of certificates alone, if the plug-in has the key. Then it reloads both daemons. What they prepared with the old one is finished with it. " +
 		"When anything is wrong nothing is changed, and the exit code is 1.\n\nExample:\n\n  ceralacca cert rotate\n  ceralacca cert rotate --undo"
 }
 

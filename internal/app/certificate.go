@@ -38,6 +38,10 @@ type CertificateState struct {
 	Published time.Time `json:"published,omitzero"`
 	// Unread is why the versions before that could not be asked, or empty.
 	Unread string `json:"unread,omitempty"`
+	// Device is what the plug-in that has its key calls that; empty when the key is in a file, or the plug-in does not have it.
+	Device string `json:"device,omitempty"`
+	// Unasked is why this user could not ask the plug-in, or empty.
+	Unasked string `json:"unasked,omitempty"`
 	// Problems are what keeps it from signing, a sentence each.
 	Problems []string `json:"problems"`
 
@@ -49,9 +53,11 @@ type CertificateState struct {
 
 // CertificateReport is what is known of the certificate that signs and of the next.
 type CertificateReport struct {
-	Current *CertificateState `json:"current,omitempty"` // nil when a plug-in has it
+	Current *CertificateState `json:"current,omitempty"` // nil when a plug-in has it, and its file is not named
 	Next    *CertificateState `json:"next,omitempty"`    // nil when none is configured
 	Step    string            `json:"step"`              // what to do now
+
+	device bool // a plug-in has the keys
 }
 
 // own judges certificates of ours.
@@ -60,6 +66,7 @@ type own struct {
 	now       time.Time
 	directory *directory.Snapshot
 	kept      []directory.Version
+	device    *device // nil: keys are in files
 }
 
 // newOwn loads what they are judged by: the directory in use, by which the daemons start and reload, and the lists of
@@ -101,6 +108,9 @@ func (o *own) state(ctx context.Context, certFile, keyFile string) *CertificateS
 		}
 	}
 	s.describe(o.now)
+	if o.device != nil {
+		o.device.look(s)
+	}
 	s.wrong(signer.CheckProfile(s.cert, o.parts.provider(), o.now))
 	s.wrong(o.vouched(ctx, s.cert))
 	o.listed(s)
@@ -175,22 +185,24 @@ func (o *own) published(cert *x509.Certificate) (since time.Time, err error) {
 }
 
 // CheckCertificate judges the certificate that signs, and the next, and says what to do. An error is that nothing can be said.
-// When root asks it looks as the user of the daemons.
+// When root asks it looks as the user of the daemons. A plug-in that has the keys is asked for them, as [CertificateState] says.
 func CheckCertificate(ctx context.Context, c *config.Config, d Deps) (r *CertificateReport, err error) {
+	dev := askDevice(ctx, c, d) // by root, who alone can start it as its own user
 	err = asDaemon(c, func() error {
-		r, err = checkCertificate(ctx, c, d)
+		r, err = checkCertificate(ctx, c, d, dev)
 		return err
 	})
 	return r, err
 }
 
-func checkCertificate(ctx context.Context, c *config.Config, d Deps) (*CertificateReport, error) {
+func checkCertificate(ctx context.Context, c *config.Config, d Deps, dev *device) (*CertificateReport, error) {
 	o, err := newOwn(ctx, c, d)
 	if err != nil {
 		return nil, err
 	}
-	r := &CertificateReport{}
-	if c.Key.Plugin == "" {
+	o.device = dev
+	r := &CertificateReport{device: dev != nil}
+	if c.Key.Cert != "" {
 		r.Current = o.state(ctx, c.Key.Cert, c.Key.Key)
 	}
 	if c.Key.NextCert != "" {
@@ -207,11 +219,17 @@ func (r *CertificateReport) Wrong(days int) bool {
 
 // step is what to do now. [C210]
 func (r *CertificateReport) step(now time.Time) string {
-	const request = "make a key and a request with ceralacca cert csr, have the authority certify it, and name both files in [key] next_cert and next_key"
+	request := "make a key and a request with ceralacca cert csr, have the authority certify it, and name both files in [key] next_cert and next_key"
+	remove := "then remove next_cert and next_key"
+	if r.device {
+		request = "make the next key in the device, add it to what the plug-in holds, make its request with ceralacca cert csr, have the authority certify it, " +
+			"and name the certificate in [key] next_cert"
+		remove = "then remove next_cert, and its key from the plug-in and the device"
+	}
 	cur, next := r.Current, r.Next
 	switch {
 	case cur == nil && next == nil:
-		return "a plug-in has the key: see its own documentation; name the next certificate in [key] next_cert to have it published"
+		return "a plug-in has the key: name its certificate in [key] cert, and the next one in next_cert, to have both looked at and published"
 	case next == nil && cur.cert == nil:
 		return "put the certificate and its key where [key] says"
 	case next == nil && cur.DaysLeft > renewDays:
@@ -219,8 +237,7 @@ func (r *CertificateReport) step(now time.Time) string {
 	case next == nil:
 		return "now: " + request
 	case cur != nil && cur.cert != nil && next.cert != nil && !next.NotAfter.After(cur.NotAfter) && len(cur.Problems) == 0:
-		return "next_cert is the certificate before this one: leave it published for two days after the rotation, for mail on its way; " +
-			"then remove next_cert and next_key"
+		return "next_cert is the certificate before this one: leave it published for two days after the rotation, for mail on its way; " + remove
 	case next.unpublished:
 		return "publish it: ceralacca directory export, and send the file as the operator of the directory asks; ceralacca directory update takes what is published; " +
 			"rotate a day after it is in the directory"
@@ -229,7 +246,7 @@ func (r *CertificateReport) step(now time.Time) string {
 	case len(next.Problems) > 0:
 		return "the next certificate cannot sign: put right what is said of it"
 	case cur == nil:
-		return "have the plug-in sign with the next certificate, and reload both daemons"
+		return "name the certificate that signs in [key] cert; then ceralacca cert rotate"
 	case next.early(now):
 		return next.wait() + ", and when all providers have the new directory ceralacca cert rotate"
 	}

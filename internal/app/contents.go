@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func CheckContents(ctx context.Context, c *config.Config, d Deps) (faults, warni
 type contents struct {
 	config   *config.Config
 	parts    *parts
-	own      *x509.Certificate // that signs; nil when it cannot be read, or a plug-in has it
+	own      *x509.Certificate // that signs; nil when it cannot be read, or only a plug-in knows it
 	faults   config.Faults
 	warnings config.Faults
 }
@@ -50,14 +51,18 @@ func (l *contents) good(section, key string, err error, write string) bool {
 // signing: what signs, and what says that it may. [C003]
 func (l *contents) signing(ctx context.Context, d Deps) {
 	c, p := l.config.Key, l.parts
-	const certificate = "the paths of our certificate and of its key, both in PEM"
+	certificate := "the paths of our certificate and of its key, both in PEM"
 	var own *x509.Certificate
 	var err error
-	if c.Plugin == "" { // a plug-in is not asked: it may stand before a device
+	switch { // a plug-in is not asked: it may stand before a device
+	case c.Plugin == "":
 		own, p.key, err = pair(c.Cert, c.Key)
-		l.own = own
+	case c.Cert != "":
+		certificate = "the path of the certificate of a key in the plug-in"
+		own, p.key, err = away(c.Cert)
 	}
-	usable := c.Plugin == "" && l.good("key", "cert", err, certificate) &&
+	l.own = own
+	usable := c.Cert != "" && l.good("key", "cert", err, certificate) &&
 		l.good("key", "cert", signer.CheckProfile(own, p.provider(), d.Clock.Now()), "the path of a certificate for [provider] name and address")
 	_, err = signer.ReadAuthorities(c.CA)
 	if !l.good("key", "ca", err, "the path of the certificates of the authorities, in PEM") {
@@ -97,6 +102,19 @@ func pair(cert, key string) (*x509.Certificate, signer.Key, error) {
 		return nil, nil, err
 	}
 	return list[0], nil, nil
+}
+
+// away reads a certificate whose key is in a plug-in; the key that it returns does not sign.
+func away(cert string) (*x509.Certificate, signer.Key, error) {
+	chain, err := signer.ReadCertificates(cert)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := signer.NewRemoteKey(func(context.Context, []byte) ([]byte, error) { return nil, errors.New("the key is in a plug-in") }, chain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", cert, err)
+	}
+	return chain[0], key, nil
 }
 
 // next looks at the pair that cert rotate changes to: that it fits, and will do when it is valid. After a rotation it is the one

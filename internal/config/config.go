@@ -44,8 +44,8 @@ type Provider struct {
 	InternalDomain string
 }
 
-// Key is the section [key]. Either Cert and Key are paths, or Plugin names a plug-in of the kind key; CA and CRL are paths.
-// NextCert and NextKey are paths or empty.
+// Key is the section [key]. Either Cert and Key are paths, or Plugin names a plug-in of the kind key: then Cert, a path or empty,
+// says with which of its keys. CA and CRL are paths. NextCert and NextKey are paths or empty; with Plugin NextKey is empty.
 type Key struct {
 	Cert, Key         string
 	NextCert, NextKey string

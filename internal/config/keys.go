@@ -84,12 +84,12 @@ func providerKeys(p *Provider) []key {
 func keyKeys(k *Key) []key {
 	return []key{
 		{name: "cert", value: path(&k.Cert), sample: `"/etc/ceralacca/cert.pem"`, file: FilePublic, optional: true, sampled: true,
-			doc: "Our certificate, then those between it and its authority. Write `cert` and `key`, or `plugin`."},
+			doc: "Our certificate, then those between it and its authority. Write `cert` and `key`, or `plugin`, with or without `cert`."},
 		{name: "key", value: secretPath(&k.Key), sample: `"/etc/ceralacca/key.pem"`, file: FileSecret, optional: true, sampled: true,
 			doc: "Its private key, RSA."},
 		{name: "plugin", value: text(&k.Plugin), sample: `"hsm"`, optional: true,
-			doc: "The `NAME` of a `[plugins.NAME]` of the kind key, which signs and says with what certificate: a device. While it " +
-				"does not answer, nothing is certified (451)."},
+			doc: "The `NAME` of a `[plugins.NAME]` of the kind key, which signs: a device. `cert` says with which of its keys, that of this " +
+				"certificate; without `cert` it is the first whose certificate is good for us. While it does not answer, nothing is certified (451)."},
 		{name: "ca", value: path(&k.CA), sample: `"/etc/ceralacca/ca.pem"`, file: FilePublic,
 			doc: "The authorities that certify providers."},
 		{name: "crl", value: paths(&k.CRL), sample: `["/etc/ceralacca/crl.pem"]`, file: FilePublic, optional: true, sampled: true,
@@ -99,7 +99,7 @@ func keyKeys(k *Key) []key {
 			doc: "The certificate that will sign next, as `cert`: published in our record of the directory before it is used. " +
 				"`ceralacca cert rotate` exchanges it, and `next_key`, for `cert` and `key`."},
 		{name: "next_key", value: secretPath(&k.NextKey), sample: `"/etc/ceralacca/next-key.pem"`, file: FileSecret, optional: true,
-			doc: "Its private key; with `plugin` there is none here."},
+			doc: "Its private key; with `plugin` the plug-in has it, and none is written here."},
 	}
 }
 

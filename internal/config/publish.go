@@ -43,8 +43,8 @@ func publishKeys(p *Publish) []key {
 		{name: "ldif_url", value: httpsURL(&p.LDIFURL), sample: `"https://www.alfa.example/alfa.ldif.p7m"`, optional: true,
 			doc: "`LDIFLocationURL` of our main record: where the central system fetches the file. Must be written when anything is published."},
 		{name: "certs", value: paths(&p.Certs), sample: `["/etc/ceralacca/other-cert.pem"]`, file: FilePublic, optional: true,
-			doc: "Certificates that sign for us beside those of `key.cert` and `key.next_cert`, which are published in any case. With `key.plugin`, all " +
-				"but `key.next_cert`."},
+			doc: "Certificates that sign for us beside those of `key.cert` and `key.next_cert`, which are published in any case. With `key.plugin` and " +
+				"without `key.cert`, all but `key.next_cert`."},
 		{name: "description", value: text(&p.Description), sample: `"Certified mail of Alfa"`, optional: true,
 			doc: "`description` of our main record."},
 		{name: "signer_cert", value: path(&p.SignerCert), sample: `"/etc/ceralacca/publish.pem"`, file: FilePublic, optional: true,
@@ -99,8 +99,8 @@ func (r *reader) checkPublish(c *Config) {
 	if has("signer_cert") != has("signer_key") {
 		r.add(publishSection, "", "publish.signer_cert and publish.signer_key serve only together", "both, or neither")
 	}
-	if written && c.Key.Plugin != "" && (!has("certs") || !has("signer_cert")) {
-		r.add(publishSection, "", "with key.plugin, [publish] needs certs, signer_cert and signer_key: the plug-in signs messages only",
+	if written && c.Key.Plugin != "" && (!has("certs") && c.Key.Cert == "" || !has("signer_cert")) {
+		r.add(publishSection, "", "with key.plugin, [publish] needs signer_cert and signer_key, and key.cert or certs: the plug-in signs messages only",
 			"the certificates of the plug-in in files, and a pair that signs")
 	}
 	owner := map[string]string{}

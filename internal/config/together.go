@@ -37,7 +37,7 @@ func (r *reader) checkDomains(p *Provider) {
 	}
 }
 
-// checkKey: what signs is in two files, or behind a plug-in.
+// checkKey: what signs is in two files, or behind a plug-in, where cert says which of its keys.
 func (r *reader) checkKey(c *Config) {
 	values, written := r.doc.values["key"].(map[string]any)
 	if !written {
@@ -46,8 +46,8 @@ func (r *reader) checkKey(c *Config) {
 	plugin := values["plugin"] != nil
 	for _, k := range keyKeys(&Key{})[:2] { // cert and key
 		switch has := values[k.name] != nil; {
-		case plugin && has:
-			r.add("key", k.name, "key."+k.name+" and key.plugin are both written", "one of them")
+		case plugin && has && k.name == "key":
+			r.add("key", k.name, "key.key and key.plugin are both written: the plug-in has the key", "no key")
 		case !plugin && !has:
 			r.add("key", k.name, "key."+k.name+" is missing", k.example())
 		}
