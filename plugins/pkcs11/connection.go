@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ThalesGroup/crypto11"
@@ -32,6 +33,7 @@ type connection struct {
 type heldKey struct {
 	sign  func(digest []byte) ([]byte, error)
 	chain []*x509.Certificate
+	bare  bool // no certificate was found for it; chain is what it signed itself
 }
 
 // connect logs in, once, and loads the keys. None at all is an error.
@@ -64,10 +66,10 @@ func (c *connection) close() error {
 	return c.token.Close()
 }
 
-// load looks for the keys that are not there yet.
+// load looks for the keys that are not there yet, or have no certificate yet. What is there stays.
 func (c *connection) load(list []wanted) {
 	for _, w := range list {
-		if _, err := c.key(w.name); err == nil {
+		if has, err := c.key(w.name); err == nil && !has.bare {
 			continue
 		}
 		held, err := c.find(w)
@@ -93,6 +95,14 @@ func (c *connection) key(name string) (heldKey, error) {
 		return heldKey{}, err
 	}
 	return heldKey{}, fmt.Errorf("there is no key %.60q", name)
+}
+
+// lacking says whether a key is missing or without a certificate.
+func (c *connection) lacking(list []wanted) bool {
+	return slices.ContainsFunc(list, func(w wanted) bool {
+		held, err := c.key(w.name)
+		return err != nil || held.bare
+	})
 }
 
 // wrong says what is wrong with the keys that cannot be used; nil when all can.
@@ -140,7 +150,11 @@ func (c *connection) find(w wanted) (heldKey, error) {
 		return found[0].Sign(rand.Reader, digest, crypto.SHA256)
 	}}
 	if held.chain == nil {
-		if held.chain, err = c.certificate(w, found[0]); err != nil {
+		if held.chain, err = c.certificate(w, found[0]); err == nil && held.chain == nil {
+			held.bare = true
+			held.chain, err = c.itself(found[0], held.sign)
+		}
+		if err != nil {
 			return heldKey{}, err
 		}
 	}
@@ -155,7 +169,7 @@ func (c *connection) find(w wanted) (heldKey, error) {
 	return held, nil
 }
 
-// certificate is the one in the token with the CKA_ID of the key, or else its CKA_LABEL.
+// certificate is the one in the token with the CKA_ID of the key, or else its CKA_LABEL; nil when there is none.
 func (c *connection) certificate(w wanted, key crypto11.RSAPrivateKey) ([]*x509.Certificate, error) {
 	id := w.id
 	if len(id) == 0 {
@@ -175,7 +189,7 @@ func (c *connection) certificate(w wanted, key crypto11.RSAPrivateKey) ([]*x509.
 	case err != nil:
 		return nil, fmt.Errorf("its certificate in the token cannot be read: %w", err)
 	case cert == nil:
-		return nil, errors.New("the token has no certificate for it; write certificate, the path of a PEM file, or put it into the token with the key's CKA_ID")
+		return nil, nil
 	}
 	return []*x509.Certificate{cert}, nil
 }

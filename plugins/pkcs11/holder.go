@@ -58,13 +58,13 @@ func open(c config, log *slog.Logger, clock clock.Clock) (*holder, error) {
 	return h, nil
 }
 
-// Certificates implements plugins.KeyHolder. Keys that were missing are looked for again.
+// Certificates implements plugins.KeyHolder. Keys and certificates that were missing are looked for again.
 func (h *holder) Certificates(ctx context.Context) ([]plugins.KeyEntry, error) {
 	c, err := h.connected(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if c.wrong(h.config.keys) != nil {
+	if c.lacking(h.config.keys) {
 		if err := h.within(ctx, c, func() error { c.load(h.config.keys); return nil }); err != nil {
 			return nil, err
 		}

@@ -62,6 +62,11 @@ func (t *Token) Import(label, id string, key []byte) error {
 	})
 }
 
+// Generate has the token make an RSA key.
+func (t *Token) Generate(label, id string) error {
+	return t.tool("--keypairgen", "--key-type", "rsa:2048", "--label", label, "--id", id)
+}
+
 // ImportCertificate puts a certificate in DER into the token.
 func (t *Token) ImportCertificate(label, id string, der []byte) error {
 	return t.handed("cert.der", der, func(path string) error {

@@ -159,7 +159,8 @@ type KeyEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What Sign is called with; not empty.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// X.509 certificates in DER: that of the key, then those between it and its authority.
+	// X.509 certificates in DER: that of the key, then those between it and its authority. A key that has none yet comes with one that it
+	// signed itself: the host asks for its certificate with it, and finds it again by its public key.
 	Chain         [][]byte `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
