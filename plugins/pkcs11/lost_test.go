@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/conformance"
+	"github.com/ceralacca/ceralacca/plugins"
 	"github.com/ceralacca/ceralacca/plugins/host"
 )
 
@@ -211,51 +212,76 @@ func TestModuleHangs(t *testing.T) {
 	within(t, "another signs", func() bool { return signs(t, key, entry, "back") == nil })
 }
 
-// Killed a hundred times in the middle of signing: each call is answered by a signature that is right, or by an error; nothing is
-// left behind that keeps the next from signing, and the PIN is not used up.
+// Killed a hundred times in the middle of signing, four daemons' processes that share token and PIN: each call is answered by a
+// signature that is right, or by an error; nothing is left behind that keeps the next from signing, and the PIN is not used up.
 func TestKilledAHundredTimes(t *testing.T) {
 	t.Parallel()
 	conformance.Covers(t, "C225")
-	d, key, entry := simple(t)
+	d, first, entry := simple(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	var stop atomic.Bool
-	var signed, failed atomic.Int64
+	var count mortal
 	var all sync.WaitGroup
-	for n := range 8 {
+	hosts := []host.Key{first, d.started(), d.started(), d.started()}
+	for n, key := range hosts {
+		all.Go(func() { count.kills(t, key, entry, rand.New(rand.NewPCG(seed, uint64(n))), 100/len(hosts)) })
+	}
+	all.Wait()
+	for _, key := range hosts {
+		within(t, "it signs in the end", func() bool { return signs(t, key, entry, "end") == nil })
+		within(t, "it is well", func() bool { return problem(t, key) == "" })
+	}
+	t.Logf("%d kills, %d signatures, %d calls that failed", count.killed.Load(), count.signed.Load(), count.failed.Load())
+	if n := count.killed.Load(); n != 100 {
+		t.Errorf("%d kills, want 100", n)
+	}
+	left, err := filepath.Glob(d.PINFile + "*")
+	if err != nil || len(left) != 1 {
+		t.Errorf("beside the PIN there is %q, %v", left, err)
+	}
+}
+
+// mortal counts what became of calls while processes were killed.
+type mortal struct{ killed, signed, failed atomic.Int64 }
+
+// kills kills the process of one host so often, each time once it has signed, while two sign.
+func (m *mortal) kills(t *testing.T, key host.Key, entry plugins.KeyEntry, random *rand.Rand, times int) {
+	var stop atomic.Bool
+	var own atomic.Int64
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop.Store(true)
+	for n := range 2 {
 		all.Go(func() {
 			for i := 0; !stop.Load(); i++ {
 				if err := signs(t, key, entry, fmt.Sprint(n, i)); err != nil {
-					failed.Add(1)
+					m.failed.Add(1)
 					time.Sleep(5 * time.Millisecond)
 				} else {
-					signed.Add(1)
+					m.signed.Add(1)
+					own.Add(1)
 				}
 			}
 		})
 	}
-	kills := 0
-	for last := 0; kills < 100; {
-		before := signed.Load()
-		within(t, "it signs", func() bool { return signed.Load() > before })
+	for last := 0; times > 0; {
+		before := own.Load()
+		for end := time.Now().Add(patience); own.Load() == before; time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("it does not sign within %s", patience)
+				return
+			}
+		}
 		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 		if i := key.Current(); i != nil && i.PID() != last {
 			last = i.PID()
 			if err := kill(last); err != nil {
-				t.Fatal(err)
+				t.Error(err)
+				return
 			}
-			kills++
+			m.killed.Add(1)
+			times--
 		}
-	}
-	stop.Store(true)
-	all.Wait()
-	within(t, "it signs in the end", func() bool { return signs(t, key, entry, "end") == nil })
-	within(t, "it is well", func() bool { return problem(t, key) == "" })
-	t.Logf("%d kills, %d signatures, %d calls that failed", kills, signed.Load(), failed.Load())
-	left, err := filepath.Glob(d.PINFile + "*")
-	if err != nil || len(left) != 1 {
-		t.Errorf("beside the PIN there is %q, %v", left, err)
 	}
 }
 

@@ -66,6 +66,9 @@ var (
 	})
 )
 
+// authority certifies the keys of all devices.
+var authority = sync.OnceValues(func() (*pki.Authority, error) { return pki.NewAuthority("Test CA", time.Now()) })
+
 // device is a token, the authority that certifies its keys, and the configuration of the plug-in.
 type device struct {
 	*softhsm.Token
@@ -94,7 +97,7 @@ func newDevice(t *testing.T) *device {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := pki.NewAuthority("Test CA", time.Now())
+	ca, err := authority()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,6 +134,7 @@ func TestKeyWithoutCertificate(t *testing.T) {
 
 // A configuration that cannot work is refused with a sentence that names the key and what to write.
 func TestConfigurationFaults(t *testing.T) {
+	t.Parallel()
 	other := filepath.Join(t.TempDir(), "nothing")
 	for name, test := range map[string]struct {
 		change func(*device)
@@ -160,6 +161,7 @@ func TestConfigurationFaults(t *testing.T) {
 			if os.Geteuid() != 0 && strings.Contains(name, "of others") {
 				t.Skip("only root can give files away")
 			}
+			t.Parallel()
 			d := newDevice(t)
 			d.want("label", "first")
 			test.change(d)
@@ -199,6 +201,7 @@ func TestNoToken(t *testing.T) {
 
 // TestPluginCheck: the plug-in obeys every rule of the contract.
 func TestPluginCheck(t *testing.T) {
+	t.Parallel()
 	d, _, _ := simple(t)
 	path, err := builtPlugin()
 	if err != nil {
