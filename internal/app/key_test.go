@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -147,6 +148,69 @@ func TestKeyPlugin(t *testing.T) {
 		} else if time.Now().After(end) {
 			t.Fatalf("it came back and does not sign: %v", err)
 		}
+	}
+}
+
+// The certificate that the configuration names says which key of the plug-in signs, whatever certificate the plug-in has for it.
+// One that belongs to none of them is no start, and the sentence names it and what there is.
+func TestKeyPluginOfACertificate(t *testing.T) {
+	var log journal
+	l, p, dir := keyPlugin(t, &log)
+	hold(t, dir, "posta-certificata@alfa.example")
+	bare, err := pki.NewAuthority("bare", time.Now()) // a key that nobody certified
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := bare.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(t, dir, "next.pem", bare.CertPEM())
+	tell(t, dir, "next.key", key)
+	ca, err := pki.NewAuthority("Test CA", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0)
+	named, err := ca.SigningKey("Alfa PEC", "posta-certificata@alfa.example", bare.Key, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.config.Key.Cert = filepath.Join(t.TempDir(), "cert.pem")
+	use := func(text []byte) (signer.Key, error) {
+		t.Helper()
+		if err := os.WriteFile(p.config.Key.Cert, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return l.key(t.Context(), p)
+	}
+	signs, err := use(append(named.CertPEM(), ca.CertPEM()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if chain := signs.Certificates(); len(chain) != 2 || !chain[0].Equal(named.Cert) {
+		t.Errorf("it signs with %d certificates, want those of the file", len(chain))
+	}
+	digest := sha256.Sum256([]byte("what is certified"))
+	if _, err := signs.Sign(t.Context(), digest[:]); err != nil { // it is held against the certificate
+		t.Error(err)
+	}
+	other, err := ca.Signing("Alfa PEC", "posta-certificata@alfa.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = use(other.CertPEM())
+	for _, want := range []string{p.config.Key.Cert, fmt.Sprintf("serial number %X", other.Cert.SerialNumber), "one with the certificate of serial number", "two without a certificate"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a certificate of no key: %v; want %q", err, want)
+		}
+	}
+	foreign, err := ca.SigningKey("Alfa PEC", "posta-certificata@beta.example", bare.Key, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := use(foreign.CertPEM()); !strings.Contains(fmt.Sprint(err), "rfc822Name") {
+		t.Errorf("a certificate of somebody else: %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,8 @@ import (
 )
 
 // schema: the folder holds all of its files: "log", a line for each call before it is answered; "answer", what it does with
-// the next ones; KEY.eml, what was deposited; cert.pem and key.pem, what it signs with.
+// the next ones; KEY.eml, what was deposited; cert.pem and key.pem, what it signs with as "one", and next.pem and next.key, if they are there,
+// as "two".
 const schema = `{"type":"object","required":["folder"],"additionalProperties":false,"properties":{"folder":{"type":"string"}}}`
 
 func main() {
@@ -121,20 +123,31 @@ func (*obedient) Exhibit(context.Context, string) (plugins.Bundle, io.ReadCloser
 
 // Certificates implements plugins.KeyHolder.
 func (o *obedient) Certificates(context.Context) ([]plugins.KeyEntry, error) {
-	data, err := os.ReadFile(filepath.Join(o.folder, "cert.pem"))
-	if err != nil {
-		return nil, err
+	var entries []plugins.KeyEntry
+	for _, pair := range []struct{ id, file string }{{"one", "cert.pem"}, {"two", "next.pem"}} {
+		data, err := os.ReadFile(filepath.Join(o.folder, pair.file))
+		if errors.Is(err, fs.ErrNotExist) && pair.id == "two" {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		entry := plugins.KeyEntry{ID: pair.id}
+		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+			entry.Chain = append(entry.Chain, block.Bytes)
+		}
+		entries = append(entries, entry)
 	}
-	entry := plugins.KeyEntry{ID: "one"}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		entry.Chain = append(entry.Chain, block.Bytes)
-	}
-	return []plugins.KeyEntry{entry}, nil
+	return entries, nil
 }
 
 // Sign implements plugins.KeyHolder. Told "wrong", it signs something else.
-func (o *obedient) Sign(ctx context.Context, _ string, digest []byte) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(o.folder, "key.pem"))
+func (o *obedient) Sign(ctx context.Context, id string, digest []byte) ([]byte, error) {
+	file, known := map[string]string{"one": "key.pem", "two": "next.key"}[id]
+	if !known {
+		return nil, errors.New("no such key")
+	}
+	data, err := os.ReadFile(filepath.Join(o.folder, file))
 	if err != nil {
 		return nil, err
 	}
