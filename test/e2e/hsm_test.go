@@ -20,8 +20,18 @@ import (
 	"github.com/ceralacca/ceralacca/plugins/host"
 )
 
-// hardwareKey moves alfa's key into a token of SoftHSM, and has both daemons sign by the plug-in pkcs11 until the test ends.
-func hardwareKey(t *testing.T) *softhsm.Token {
+// module is a token of SoftHSM with alfa's key in it, under the label "sealing", and what alfa's configuration says of it.
+type module struct {
+	*softhsm.Token
+	dir       string // others may read there
+	conf      []byte // alfa's configuration as it was
+	files     string // the lines of it that name certificate and key
+	cert, key string // paths of these
+	section   string // [plugins.hsm], without keys
+}
+
+// newModule builds the plug-in and makes the token. The configuration is as it was when the test ends.
+func newModule(t *testing.T) *module {
 	t.Helper()
 	path := filepath.Join(world.Runtime(), "bin", "pkcs11")
 	build := exec.Command("go", "build", "-o", path, "github.com/ceralacca/ceralacca/plugins/pkcs11")
@@ -33,47 +43,50 @@ func hardwareKey(t *testing.T) *softhsm.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := os.ReadFile(env["ALFA_CONFIG"])
-	if err != nil {
+	m := &module{}
+	if m.conf, err = os.ReadFile(env["ALFA_CONFIG"]); err != nil {
 		t.Fatal(err)
 	}
-	rights := regexp.MustCompile(`(?m)^(user|network) = .*$`).FindString(string(conf)) // as clamav has them
-	files := regexp.MustCompile(`(?m)^cert = "([^"]+)"\nkey = "([^"]+)"\n`).FindStringSubmatch(string(conf))
+	rights := regexp.MustCompile(`(?m)^(user|network) = .*$`).FindString(string(m.conf)) // as clamav has them
+	files := regexp.MustCompile(`(?m)^cert = "([^"]+)"\nkey = "([^"]+)"\n`).FindStringSubmatch(string(m.conf))
 	if files == nil {
-		t.Fatalf("alfa has no [key]:\n%s", conf)
+		t.Fatalf("alfa has no [key]:\n%s", m.conf)
 	}
+	m.files, m.cert, m.key = files[0], files[1], files[2]
 	uid := 65534
 	if strings.HasPrefix(rights, "network") { // plug-ins run as the daemon
-		info, err := os.Stat(files[2])
+		info, err := os.Stat(m.key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		uid = int(info.Sys().(*syscall.Stat_t).Uid)
 	}
-	dir, err := os.MkdirTemp(world.Runtime(), "hsm")
+	if m.dir, err = os.MkdirTemp(world.Runtime(), "hsm"); err == nil {
+		err = os.Chmod(m.dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Token, err = softhsm.New(m.dir, "alfa", uid); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(m.key)
 	if err == nil {
-		err = os.Chmod(dir, 0o755)
+		err = m.Import("sealing", "01", key)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := softhsm.New(dir, "alfa", uid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := os.ReadFile(files[2])
-	if err == nil {
-		err = token.Import("sealing", "01", key)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	after := strings.Replace(string(conf), files[0], "plugin = \"hsm\"\n", 1) + fmt.Sprintf("\n[plugins.hsm]\npath = %q\nsha256 = %q\n%s\ndeadline = \"5s\"\n"+
-		"[plugins.hsm.config]\nmodule = %q\ntoken = %q\npin_file = %q\nkeys = [{label = \"sealing\", certificate = %q}]\nenvironment = {%s = %q}\n",
-		path, sum, rights, softhsm.Module, token.Label, token.PINFile, files[1], softhsm.ConfVariable, token.Conf)
-	t.Cleanup(func() { rereadAll(t, conf) })
-	rereadAll(t, []byte(after))
-	return token
+	m.section = fmt.Sprintf("\n[plugins.hsm]\npath = %q\nsha256 = %q\n%s\ndeadline = \"5s\"\n[plugins.hsm.config]\nmodule = %q\ntoken = %q\npin_file = %q\n"+
+		"environment = {%s = %q}\n", path, sum, rights, softhsm.Module, m.Label, m.PINFile, softhsm.ConfVariable, m.Conf)
+	t.Cleanup(func() { rereadAll(t, m.conf) })
+	return m
+}
+
+// use has both daemons of alfa sign by the plug-in: with these keys of the token, and further lines of [key].
+func (m *module) use(t *testing.T, keys, lines string) {
+	t.Helper()
+	rereadAll(t, []byte(strings.Replace(string(m.conf), m.files, "plugin = \"hsm\"\n"+lines, 1)+m.section+"keys = ["+keys+"]\n"))
 }
 
 // rereadAll has both daemons of alfa read a configuration.
@@ -103,7 +116,8 @@ func rereadAll(t *testing.T, text []byte) {
 // for a receipt waits; once it is back everything goes on by itself, and what the token signed OpenSSL verifies.
 func TestKeyInHardware(t *testing.T) {
 	conformance.Covers(t, "C225")
-	token := hardwareKey(t)
+	token := newModule(t)
+	token.use(t, fmt.Sprintf("{label = \"sealing\", certificate = %q}", token.cert), "")
 	mario, bruno := env.Users("ALFA")[0], env.Users("BETA")[0]
 	whole := map[string][]pec.Kind{mario.Address: {pec.KindAcceptance, pec.KindDelivery}, bruno.Address: {pec.KindTransport},
 		env.Login("ALFA_SERVICE_USER").Address: {pec.KindTakeCharge}}
