@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/secret"
 )
@@ -97,5 +98,46 @@ func TestKeysDoNotPrint(t *testing.T) {
 	}
 	if _, err := p.key.Sign(context.Background(), []byte("short")); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), "short") {
 		t.Errorf("signing what is no digest = %v, want %v", err, ErrKey)
+	}
+}
+
+// A key that nobody certified is known by a certificate that it signed itself, and that nobody takes for ours; another key cannot
+// have it.
+func TestUncertified(t *testing.T) {
+	pair := func() *rsa.PrivateKey {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	one, other := pair(), pair()
+	by := func(key *rsa.PrivateKey) func(context.Context, []byte) ([]byte, error) {
+		return func(_ context.Context, digest []byte) ([]byte, error) {
+			return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest)
+		}
+	}
+	for _, exponent := range [][]byte{nil, {1, 0, 1}} {
+		cert, err := Uncertified(t.Context(), one.N.Bytes(), exponent, by(one))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !one.PublicKey.Equal(cert.PublicKey) || cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil {
+			t.Error("it is not of the key")
+		}
+		if time.Now().Before(cert.NotAfter) || len(cert.EmailAddresses) > 0 || len(cert.Subject.Organization) > 0 {
+			t.Errorf("somebody may take it: %v", cert.Subject)
+		}
+	}
+	for name, made := range map[string]func() (*x509.Certificate, error){
+		"signature of another": func() (*x509.Certificate, error) { return Uncertified(t.Context(), one.N.Bytes(), nil, by(other)) },
+		"short":                func() (*x509.Certificate, error) { return Uncertified(t.Context(), []byte{7}, nil, by(one)) },
+		"odd exponent": func() (*x509.Certificate, error) {
+			return Uncertified(t.Context(), one.N.Bytes(), []byte{255, 255, 255, 255, 255}, by(one))
+		},
+	} {
+		if cert, err := made(); !errors.Is(err, ErrKey) || cert != nil {
+			t.Errorf("%s: %v, %v; want ErrKey", name, cert, err)
+		}
 	}
 }

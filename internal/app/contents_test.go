@@ -64,6 +64,19 @@ func TestCheckContents(t *testing.T) {
 			nextPair(0, time.Hour)(t, w)
 			alter(t, w, "posta-certificata@alfa", "posta-certificata@other.alfa")
 		}, []string{":8:1: key.next_cert: |rfc822Name", ":10:1: key.cert: |rfc822Name"}},
+		"a key in a plug-in": {inPlugin, nil},
+		"a key in a plug-in, of another": {func(t *testing.T, w *apptest.World) {
+			inPlugin(t, w)
+			alter(t, w, "posta-certificata@alfa", "posta-certificata@other.alfa")
+		}, []string{":9:1: key.cert: |rfc822Name"}},
+		"a key in a plug-in, no certificate": {func(t *testing.T, w *apptest.World) {
+			inPlugin(t, w)
+			garbage("cert.pem")(t, w)
+		}, []string{":9:1: key.cert: |no certificate"}},
+		"a key in a plug-in, unknown to the directory": {func(t *testing.T, w *apptest.World) {
+			inPlugin(t, w)
+			w.SignDirectory(t, "beta.example", w.Signing)
+		}, []string{":13:1: directory.file: |does not give us the domain alfa.example"}},
 		"nothing to publish": {func(t *testing.T, w *apptest.World) {
 			published(t, w)
 			garbage("further.pem")(t, w)
@@ -131,6 +144,18 @@ func nextPair(from, to time.Duration) func(*testing.T, *apptest.World) {
 		w.Write(t, "next-key.pem", key)
 		alter(t, w, "[key]\n", fmt.Sprintf("[key]\nnext_cert = %q\nnext_key = %q\n", w.Path("next.pem"), w.Path("next-key.pem")))
 	}
+}
+
+// inPlugin says that a plug-in has the key, which is not asked here.
+func inPlugin(t *testing.T, w *apptest.World) {
+	t.Helper()
+	alter(t, w, "[key]\n", "[key]\nplugin = \"hsm\"\n")
+	alter(t, w, fmt.Sprintf("\nkey = %q\n", w.Path("key.pem")), "\n")
+	text, err := os.ReadFile(w.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, filepath.Base(w.Config), append(text, "[plugins.hsm]\npath = \"/usr/lib/hsm\"\nsha256 = \""+strings.Repeat("0", 64)+"\"\n"...))
 }
 
 // published configures what directory export publishes, with no file there.

@@ -3,7 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/rsa"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -43,7 +43,7 @@ func pluginKeys(ctx context.Context, by plugins.KeyHolder) ([]pluginKey, error) 
 // ofCertificate finds the key that belongs to a certificate. The plug-in need not know that certificate: it may have another
 // for the same key, an older one, or one that the key signed itself. Every signature is held against the certificate in use.
 func ofCertificate(keys []pluginKey, cert *x509.Certificate) (pluginKey, bool) {
-	public, ok := cert.PublicKey.(*rsa.PublicKey)
+	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	i := slices.IndexFunc(keys, func(k pluginKey) bool { return ok && k.err == nil && public.Equal(k.chain[0].PublicKey) })
 	if i < 0 {
 		return pluginKey{}, false
