@@ -51,13 +51,18 @@ func connect(c config) (*connection, error) {
 		conn.token, err = crypto11.Configure(&o)
 		return err
 	})
+	if err != nil && conn.token != nil { // the PIN was right, and that could not be noted
+		err = errors.Join(err, conn.token.Close())
+	}
 	if err != nil {
 		return nil, err
 	}
-	if conn.load(c.keys); len(conn.keys) > 0 {
+	conn.load(c.keys)
+	wrong := conn.wrong(c.keys)
+	if len(conn.keys) > 0 && !noSession(wrong) {
 		return conn, nil
 	}
-	return nil, errors.Join(conn.wrong(c.keys), conn.close())
+	return nil, errors.Join(wrong, conn.close())
 }
 
 // close ends all sessions and lets go of the module, once the calls in hand have ended.

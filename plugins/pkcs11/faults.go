@@ -11,6 +11,12 @@ import (
 // errPIN says that the token refused the PIN, or would.
 var errPIN = errors.New("the PIN is refused")
 
+// errGone says that a connection was given up before a call of it began.
+var errGone = errors.New("it was lost")
+
+// noSession says whether the token opens no further session, so that fewer must do.
+func noSession(err error) bool { return errors.Is(err, pkcs11.Error(pkcs11.CKR_SESSION_COUNT)) }
+
 // refusesPIN says whether an error of a login is about the PIN, so that the same PIN must not be tried again.
 func refusesPIN(err error) bool {
 	code, is := errors.AsType[pkcs11.Error](err)

@@ -23,7 +23,7 @@ func (h *holder) Health() plugins.Health {
 	for began := range h.calls {
 		hangs = max(hangs, now.Sub(*began))
 	}
-	current, fault, reopened, calls := h.current, h.fault, max(0, h.openings-1), len(h.calls)
+	current, fault, reopened, calls, refused := h.current, h.fault, max(0, h.openings-1), len(h.calls), h.config.sessions-h.width
 	h.mu.Unlock()
 
 	health := plugins.Health{Measures: []plugins.Measure{
@@ -31,6 +31,7 @@ func (h *holder) Health() plugins.Health {
 		{Name: "token_reopened_count", Value: float64(reopened)},
 		{Name: "calls_in_module_count", Value: float64(calls)},
 		{Name: "longest_call_seconds", Value: hangs.Seconds()},
+		{Name: "sessions_refused_count", Value: float64(refused)},
 	}}
 	usable := 0
 	switch {
@@ -86,8 +87,11 @@ func (h *holder) visit(ctx context.Context) {
 		}
 		return nil
 	})
-	if err != nil {
-		h.lost(c, err)
-		_, _ = h.connected(ctx) // Health says why not
+	if err == nil {
+		return
 	}
+	if !noSession(err) || !h.narrow(c) {
+		h.lost(c, err)
+	}
+	_, _ = h.connected(ctx) // Health says why not
 }

@@ -41,6 +41,7 @@ type holder struct {
 	opened   time.Time   // when it was opened
 	signed   time.Time   // when it last signed, or was looked at
 	looking  bool
+	width    int                     // sessions that sign; fewer than configured when the token opens no more
 	calls    map[*time.Time]struct{} // of the module, under way: when they began
 }
 
@@ -53,7 +54,7 @@ var (
 // and again.
 func open(c config, log *slog.Logger, clock clock.Clock) (*holder, error) {
 	h := &holder{config: c, log: log, clock: clock, exit: func() { os.Exit(1) }, gate: make(chan struct{}, 1),
-		slots: make(chan struct{}, c.sessions), fault: errors.New("the token is being opened"), calls: map[*time.Time]struct{}{}}
+		slots: make(chan struct{}, c.sessions), fault: errors.New("the token is being opened"), calls: map[*time.Time]struct{}{}, width: c.sessions}
 	h.look()
 	return h, nil
 }
@@ -76,7 +77,7 @@ func (h *holder) Certificates(ctx context.Context) ([]plugins.KeyEntry, error) {
 // that is possible at once.
 func (h *holder) Sign(ctx context.Context, id string, digest []byte) ([]byte, error) {
 	var failed error
-	for range 2 {
+	for tries := 0; tries < 2; {
 		c, err := h.connected(ctx)
 		if err != nil {
 			return nil, errors.Join(failed, err)
@@ -93,7 +94,11 @@ func (h *holder) Sign(ctx context.Context, id string, digest []byte) ([]byte, er
 		if err == nil || ctx.Err() != nil {
 			return signature, err
 		}
+		if errors.Is(err, errGone) || noSession(err) && h.narrow(c) {
+			continue // with what takes its place
+		}
 		h.lost(c, err)
+		tries++
 		failed = fmt.Errorf("the token does not sign: %w", err)
 	}
 	return nil, failed
@@ -108,7 +113,7 @@ func (h *holder) within(ctx context.Context, c *connection, call func() error) e
 	}
 	if !h.use(c) {
 		<-h.slots
-		return errors.New("it was lost")
+		return errGone
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -159,11 +164,33 @@ func (h *holder) lost(c *connection, err error) {
 	if h.current != c {
 		return // somebody has noted it
 	}
-	h.current, h.old, h.fault = nil, c, fmt.Errorf("the token was lost: %w", err)
+	h.current, h.old, h.fault, h.width = nil, c, fmt.Errorf("the token was lost: %w", err), h.config.sessions
 	if h.signed.After(h.opened) {
 		h.next = time.Time{} // it was of use
 	}
 	h.log.Warn("the token was lost; it is opened again", slog.Any("error", err))
+}
+
+// narrow gives a connection up for one of fewer sessions, since the token opened no further one; false when there are no fewer.
+func (h *holder) narrow(c *connection) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != c {
+		return true // somebody has
+	}
+	if h.width == 1 {
+		return false
+	}
+	h.current, h.old, h.next, h.fault = nil, c, time.Time{}, errGone
+	h.fewer()
+	return true
+}
+
+// fewer halves the sessions: how many the token allows is not known, nor how many others take. mu is held.
+func (h *holder) fewer() {
+	h.width = max(1, h.width/2)
+	h.log.Warn("the token opens no further session: it is opened with fewer; write less in sessions", slog.Int("sessions", h.config.sessions),
+		slog.Int("now", h.width))
 }
 
 // connected is the token as it is open, or else as it can be opened now.
@@ -220,7 +247,7 @@ func (h *holder) reopen() {
 		if old != nil {
 			_ = old.close() // it was lost
 		}
-		fresh, err = connect(h.config)
+		fresh, err = h.connect()
 		return err
 	})
 	now := h.clock.Now()
@@ -234,6 +261,22 @@ func (h *holder) reopen() {
 	h.current, h.fault, h.failures, h.opened, h.next = fresh, nil, 0, now, now.Add(firstPause)
 	h.openings++
 	h.log.Info("the token is open", slog.String("token", h.config.token), slog.Int("keys", len(fresh.keys)))
+}
+
+// connect opens the token with as many sessions as it allows.
+func (h *holder) connect() (*connection, error) {
+	for c := h.config; ; {
+		h.mu.Lock()
+		c.sessions = h.width
+		h.mu.Unlock()
+		fresh, err := connect(c)
+		if !noSession(err) || c.sessions == 1 {
+			return fresh, err
+		}
+		h.mu.Lock()
+		h.fewer()
+		h.mu.Unlock()
+	}
 }
 
 func pause(failures int) time.Duration {

@@ -45,5 +45,8 @@ func look(c config) (pkcs11.TokenInfo, error) {
 	case len(found) > 1:
 		return none, fmt.Errorf("%d tokens have the label %q; write serial, such as %q", len(found), c.token, found[0].SerialNumber)
 	}
+	if found[0].MaxRwSessionCount == 1 {
+		return none, fmt.Errorf("the token %q allows one session, and two are needed: one that stays, and one that signs", c.token)
+	}
 	return found[0], nil
 }

@@ -34,14 +34,11 @@ func (p pin) mark() string { return p.path + ".refused" }
 
 // try calls login with the PIN, unless it was refused before. One process at a time does.
 func (p pin) try(token pkcs11.TokenInfo, login func(pin string) error) error {
-	lock, err := os.Open(p.path)
+	lock, err := p.lock()
 	if err != nil {
-		return fmt.Errorf("pin_file: %w", err)
+		return err
 	}
 	defer lock.Close() // and with it the lock
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("pin_file: %s: %w", p.path, err)
-	}
 	text, identity, err := p.read()
 	if err != nil {
 		return err
@@ -58,6 +55,29 @@ func (p pin) try(token pkcs11.TokenInfo, login func(pin string) error) error {
 			fsx.WriteBytes(p.mark(), 0o600, []byte(identity+pinRefused)))
 	}
 	return errors.Join(err, fsx.Remove(p.mark()))
+}
+
+// lock waits for the file. One that another took the place of meanwhile locks nobody out: then it locks that one.
+func (p pin) lock() (*os.File, error) {
+	for {
+		file, err := os.Open(p.path)
+		if err != nil {
+			return nil, fmt.Errorf("pin_file: %w", err)
+		}
+		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+			return nil, errors.Join(fmt.Errorf("pin_file: %s: %w", p.path, err), file.Close())
+		}
+		locked, err := file.Stat()
+		if err == nil {
+			var there os.FileInfo
+			if there, err = os.Stat(p.path); err == nil && os.SameFile(locked, there) {
+				return file, nil
+			}
+		}
+		if failed := errors.Join(err, file.Close()); failed != nil {
+			return nil, fmt.Errorf("pin_file: %w", failed)
+		}
+	}
 }
 
 // read returns the PIN, and which file it is from.
