@@ -160,5 +160,5 @@ func (s settings) verifier() (v pack.Verifier, parts pack.Parts, err error) {
 		return v, parts, fmt.Errorf("stamp_authorities: %w", err)
 	}
 	v.Stamps = stamp.Authority{URL: s.StampURL, Roots: stamps, HTTP: &http.Client{Timeout: duration(s.StampTimeout)}}
-	return v, pack.Parts{SignerCA: signer.EncodeCertificates(signers), StampCA: signer.EncodeCertificates(stamps)}, nil
+	return v, pack.Parts{SignerCA: signer.EncodeCertificates(signers), StampCA: signer.EncodeCertificates(stamps), Readme: pack.Instructions()}, nil
 }

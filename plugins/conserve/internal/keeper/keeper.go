@@ -31,7 +31,7 @@ type Keeper struct {
 	Store     store.Store
 	Stamps    stamp.Authority
 	Key       signer.Key
-	Parts     pack.Parts // the authorities alone
+	Parts     pack.Parts // the authorities and the instructions alone
 	Owner     string     // who preserves
 	OwnerID   string     // see [sincro.GoodID]; may be empty
 	Manual    string     // the document that entitles him
@@ -40,6 +40,8 @@ type Keeper struct {
 	Delay     time.Duration  // after midnight, for what is late
 	Clock     clock.Clock
 	Log       *slog.Logger
+
+	reached bool // by the one who makes passes
 
 	mu    sync.Mutex
 	state State
@@ -92,9 +94,12 @@ func (k *Keeper) Run(ctx context.Context, jitter func() float64) {
 	}
 }
 
-// Pass makes all the packages that can be made now. What fails does not keep others from being made.
+// Pass makes all the packages that can be made now. What fails does not keep others from being made. Until the store has
+// answered well once it is asked also when there is nothing to put: whoever wrote a wrong key learns it before the first
+// night.
 func (k *Keeper) Pass(ctx context.Context) error {
 	groups, err := k.Box.Groups()
+	err = errors.Join(err, k.reach(ctx))
 	waiting := 0
 	for _, g := range groups {
 		if !k.over(g.Day) {
@@ -115,6 +120,19 @@ func (k *Keeper) Pass(ctx context.Context) error {
 	k.state.Failures++
 	k.state.Problem = err.Error()
 	return err
+}
+
+// reach asks a store that may be out of reach, until it has answered well.
+func (k *Keeper) reach(ctx context.Context) error {
+	far, ok := k.Store.(store.Reacher)
+	if !ok || k.reached {
+		return nil
+	}
+	if err := far.Reach(ctx); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	k.reached = true
+	return nil
 }
 
 // preserve makes all packages of a group.
@@ -185,7 +203,7 @@ func (k *Keeper) carryOut(ctx context.Context, g deposit.Group, plan pack.Plan) 
 			return err
 		}
 	}
-	for _, what := range []string{"p7m", "tsr", "plan"} {
+	for _, what := range []string{"p7m", "tsr", "parts", "plan"} {
 		if err := fsx.Remove(k.path(g, plan.Number, what)); err != nil {
 			return err
 		}
@@ -205,17 +223,27 @@ func (k *Keeper) put(ctx context.Context, g deposit.Group, plan pack.Plan) error
 	return k.Catalogue.Enter(Entry{Mailbox: plan.Mailbox, Day: plan.Day, Number: plan.Number, Items: int64(len(plan.Members)), Bytes: plan.Bytes()})
 }
 
-// seal signs and stamps; what was made once is on disk and taken from there.
-func (k *Keeper) seal(ctx context.Context, g deposit.Group, plan pack.Plan) (pack.Parts, error) {
-	parts := k.Parts
-	var err error
-	if parts.Index, err = plan.Index(); err != nil {
+// seal signs and stamps. What was made once is on disk and taken from there, all of it: of a package that is half in the
+// store no byte may change because program or configuration are others now.
+func (k *Keeper) seal(ctx context.Context, g deposit.Group, plan pack.Plan) (parts pack.Parts, err error) {
+	text, err := once(k.path(g, plan.Number, "parts"), func() ([]byte, error) { return json.Marshal(k.Parts) })
+	if err != nil {
+		return parts, err
+	}
+	if err := json.Unmarshal(text, &parts); err != nil {
 		return parts, err
 	}
 	parts.Signed, err = once(k.path(g, plan.Number, "p7m"), func() ([]byte, error) {
-		return signer.SealAttached(ctx, k.Key, parts.Index)
+		index, err := plan.Index()
+		if err != nil {
+			return nil, err
+		}
+		return signer.SealAttached(ctx, k.Key, index)
 	})
 	if err != nil {
+		return parts, fmt.Errorf("the signature: %w", err)
+	}
+	if parts.Index, _, _, err = signer.OpenAttached(parts.Signed); err != nil {
 		return parts, fmt.Errorf("the signature: %w", err)
 	}
 	parts.Stamp, err = once(k.path(g, plan.Number, "tsr"), func() ([]byte, error) { return k.Stamps.Stamp(ctx, parts.Signed) })
