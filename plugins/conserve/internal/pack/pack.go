@@ -98,9 +98,15 @@ func (p Plan) Files(parts Parts, content func(deposit.Record) (io.ReadCloser, er
 
 func inMemory(name string, text []byte) store.File {
 	return store.File{Name: name, Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256(text)), Open: func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(text)), nil
+		return memory{bytes.NewReader(text)}, nil
 	}}
 }
+
+// memory is read from, and sought in by who sends it twice.
+type memory struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (memory) Close() error { return nil }
 
 // Commands are what checks a package with standard tools alone, in its folder; each exits with 0 when all is well.
 func Commands() []string {

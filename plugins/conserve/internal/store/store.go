@@ -43,7 +43,9 @@ type Store interface {
 
 // Reacher is a Store that may be out of reach. Reach asks it for as little as shows that key, bucket and the way to it are
 // right.
-type Reacher interface{ Reach(ctx context.Context) error }
+type Reacher interface {
+	Reach(ctx context.Context) error
+}
 
 // Package is a stored one.
 type Package interface {
