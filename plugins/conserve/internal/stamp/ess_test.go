@@ -2,6 +2,8 @@ package stamp
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -11,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/digitorus/timestamp"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/tsa"
 	"github.com/ceralacca/ceralacca/internal/clock"
@@ -147,9 +151,44 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	for name, broken := range map[string][]byte{"nothing": nil, "more": append(bytes.Clone(answer), 0), "a half": answer[:len(answer)/2],
-		"no token": {0x30, 5, 0x30, 3, 2, 1, 0}} {
+		"no token": {0x30, 5, 0x30, 3, 2, 1, 0}, "long": make([]byte, most+1), "deep": deep()} {
 		if _, err := a.Check(broken, data); !errors.Is(err, ErrStamp) {
 			t.Errorf("%s: %v, want ErrStamp", name, err)
 		}
 	}
+}
+
+// deep is as much nesting as is read: each level has no length of its own (BER).
+func deep() []byte {
+	const levels = most/4 - 16
+	inner := append(bytes.Repeat([]byte{0x30, 0x80}, levels), make([]byte, 2*levels)...)
+	long := func(content []byte) []byte {
+		n := len(content)
+		return append([]byte{0x30, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}, content...)
+	}
+	return long(append([]byte{0x30, 3, 2, 1, 0}, long(inner)...))
+}
+
+// Whatever an authority answers, it is judged.
+func FuzzCheck(f *testing.F) {
+	real, err := tsa.New(f.TempDir(), clock.System{}.Now(), tsa.Good())
+	if err != nil {
+		f.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("an index"))
+	question, err := (&timestamp.Request{HashAlgorithm: crypto.SHA256, HashedMessage: sum[:], Certificates: true}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	answer, err := real.Answer(question)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(answer)
+	f.Add([]byte{0x30, 5, 0x30, 3, 2, 1, 0})
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		if _, err := (Authority{}).Check(answer, []byte("an index")); !errors.Is(err, ErrStamp) {
+			t.Errorf("Check without an authority = %v, want ErrStamp", err)
+		}
+	})
 }

@@ -90,6 +90,9 @@ func (a Authority) Check(answer, data []byte) (time.Time, error) {
 // is what its customer has agreed with it. The accuracy: what is proved is that the data was there by about that time, and
 // no rule of ours hangs on a second.
 func (a Authority) check(answer, data []byte) (*timestamp.Timestamp, error) {
+	if len(answer) > most { // what nests without end would end the process
+		return nil, fmt.Errorf("%w: it has %d bytes", ErrStamp, len(answer))
+	}
 	content, err := token(answer)
 	if err != nil {
 		return nil, err
