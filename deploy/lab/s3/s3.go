@@ -1,5 +1,5 @@
 // Package s3 is an S3-compatible store for tests and the lab: versitygw, which checks signatures (SigV4), over a folder. It
-// is for tests only; its one user may do everything, so it does not try what a key may.
+// is for tests only, and does not outlive who started it.
 package s3
 
 import (
@@ -48,7 +48,7 @@ func New(dir, cert, key string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{dir: dir, cert: cert, key: key, program: program}
-	for _, path := range []string{s.Path(""), filepath.Join(dir, "meta")} {
+	for _, path := range []string{s.Path(""), filepath.Join(dir, "meta"), filepath.Join(dir, "iam")} {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (s *Server) Path(object string) string { return filepath.Join(s.dir, "root"
 
 // Start starts the store and returns when it answers.
 func (s *Server) Start(ctx context.Context) error {
-	args := []string{"--port", s.Address, "--region", Region, "--quiet"}
+	args := []string{"--port", s.Address, "--region", Region, "--quiet", "--iam-dir", filepath.Join(s.dir, "iam"), "--iam-cache-disable"}
 	scheme := "http"
 	if s.cert != "" {
 		args, scheme = append(args, "--cert", s.cert, "--key", s.key), "https"
@@ -144,6 +144,17 @@ func (s *Server) start() error {
 		}
 	}(s.cmd)
 	return <-started
+}
+
+// User makes a user who may do nothing until a policy of the bucket says so. The store has to be one that speaks HTTP.
+func (s *Server) User(ctx context.Context, access, secret string) error {
+	cmd := exec.CommandContext(ctx, s.program, "admin", "--endpoint-url", "http://"+s.Address, "--region", Region, "create-user",
+		"--access", access, "--secret", secret, "--role", "user")
+	cmd.Env = []string{"ADMIN_ACCESS_KEY=" + Access, "ADMIN_SECRET_KEY=" + Secret, "HOME=" + s.dir}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("versitygw admin: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Stop kills the store, as a power cut would.

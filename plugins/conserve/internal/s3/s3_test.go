@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/minio/minio-go/v7"
 
 	"github.com/ceralacca/ceralacca/deploy/lab/pki"
 	lab "github.com/ceralacca/ceralacca/deploy/lab/s3"
@@ -335,6 +336,49 @@ func TestOlderStore(t *testing.T) {
 	if err := open(t, o).Put(t.Context(), "c/1", files()); err == nil || !strings.Contains(err.Error(), "the store cannot now") {
 		t.Errorf("busy for good: %v", err)
 	}
+}
+
+// policy is the one of docs/conserve.md, for a user of the lab.
+func policy(t *testing.T, user string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../../../docs/conserve.md")
+	good(t, err)
+	_, text, found := strings.Cut(string(page), "```json\n")
+	text, _, closed := strings.Cut(text, "```")
+	if !found || !closed || !strings.Contains(text, `"Effect": "Allow",`) {
+		t.Fatal("docs/conserve.md has no policy")
+	}
+	text = strings.ReplaceAll(text, `"Effect": "Allow",`, `"Effect": "Allow", "Principal": {"AWS": ["`+user+`"]},`)
+	return strings.ReplaceAll(strings.ReplaceAll(text, "NAME-OF-BUCKET", lab.Bucket), "PREFIX", "archivio/alfa")
+}
+
+// With the policy of the documentation packages go in and come out, and nothing else can be done by the key; without it the
+// key may nothing, and is told so.
+func TestSmallestPolicy(t *testing.T) {
+	t.Parallel()
+	server, o := place(t, false)
+	good(t, server.User(t.Context(), "user", "secret-of-the-user"))
+	root := open(t, o)
+	o.AccessKey, o.SecretKey = "user", "secret-of-the-user"
+	s := open(t, o)
+	for what, err := range map[string]error{"Reach": s.Reach(t.Context()), "Put": s.Put(t.Context(), "a/1", files()), "put": s.put(t.Context(), "a/1", files()[0])} {
+		if err == nil || !strings.Contains(err.Error(), "the key may not do this; give it s3:ListBucket") {
+			t.Errorf("%s without a policy: %v", what, err)
+		}
+	}
+	good(t, root.client.SetBucketPolicy(t.Context(), lab.Bucket, policy(t, "user")))
+	good(t, s.Reach(t.Context()))
+	good(t, s.put(t.Context(), "a/1", files()[0]))
+	good(t, s.Put(t.Context(), "a/1", files()))
+	holds(t, s, "a/1", files())
+	if err := s.client.RemoveObject(t.Context(), lab.Bucket, s.key("a/1/SUMS"), minio.RemoveObjectOptions{}); err == nil {
+		t.Error("the key can delete")
+	}
+	o.Prefix = "elsewhere"
+	if err := open(t, o).put(t.Context(), "a/1", files()[0]); err == nil {
+		t.Error("the key can put elsewhere")
+	}
+	holds(t, s, "a/1", files())
 }
 
 // Documents of 30 MB go through in little memory: all that is ever allocated is bounded, put and read.
