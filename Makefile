@@ -42,8 +42,13 @@ demo: deps build ## a certified exchange from end to end
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./deploy/lab/demo
 	@$(ROOT) bin/demo bin/ceralacca .demo
 
+# The S3-compatible store of the tests; the first time it takes minutes: it is large.
+bin/versitygw: tools/s3/go.mod tools/s3/go.sum
+	CGO_ENABLED=0 go -C tools/s3 build -trimpath -ldflags '-s -w' -o ../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
+	@touch $@
+
 .PHONY: test
-test: root deps ## all tests, on real servers (as root); a summary at the end
+test: root deps bin/versitygw ## all tests, on real servers (as root); a summary at the end
 	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/run -count=1 -timeout 60m ./...
 
 .PHONY: check
@@ -51,14 +56,14 @@ check: ## form, vet, staticcheck, races, fuzzing, and the tests that need no lab
 	bash .ci/check
 
 .PHONY: conformance
-conformance: root deps ## run all tests, or PKG="./pec/... ./lda", as root; fill docs/conformance.tsv and .html; the report is .work/conformance/conformance.html
+conformance: root deps bin/versitygw ## run all tests, or PKG="./pec/... ./lda", as root; fill docs/conformance.tsv and .html; the report is .work/conformance/conformance.html
 	rm -rf .work/coverage && mkdir -p .work/coverage
 	export CERALACCA_COVERAGE=$(CURDIR)/.work/coverage; failed=0; \
 	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/run -count=1 -timeout 60m $(or $(PKG),./...) || failed=$$?; \
 	go run ./internal/conformance/cmd fill && go run ./internal/conformance/cmd report && exit $$failed
 
 .PHONY: mutate
-mutate: root deps ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one changed line makes a named test fail (as root)
+mutate: root deps bin/versitygw ## for 20 rows picked by SEED, or ROWS, or ONLY=C063,C165: one changed line makes a named test fail (as root)
 	$(if $(ROOT),$(GO_AS_ROOT),go) run ./test/mutate -seed $(or $(SEED),1) -rows $(or $(ROWS),20) $(if $(ONLY),-only $(ONLY)) $(if $(UNITS),-units)
 
 .PHONY: bench

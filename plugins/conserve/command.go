@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ceralacca/ceralacca/internal/config"
 	"github.com/ceralacca/ceralacca/internal/fsx"
@@ -198,9 +199,14 @@ func (c command) verify(ctx context.Context, s settings, names []string, all boo
 	if err != nil {
 		return err
 	}
-	wrong := 0
+	wrong, kept := 0, sync.OnceValues(s.store)
 	for _, name := range names {
-		p, err := find(ctx, s, name)
+		p, err := find(ctx, kept, name)
+		if all && errors.Is(err, errNoPackage) { // it is in the catalogue
+			wrong++
+			_, _ = fmt.Fprintf(c.out, "%s: WRONG: it is not in the store\n", name)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -230,17 +236,24 @@ func everyPackage(c keeper.Catalogue) (names []string, err error) {
 	return names, err
 }
 
+// errNoPackage says that the store has no such package.
+var errNoPackage = errors.New("there is no such package in the store")
+
 // find takes what begins with / or . for a folder, anything else for a package of the store.
-func find(ctx context.Context, s settings, name string) (store.Package, error) {
+func find(ctx context.Context, open func() (store.Store, error), name string) (store.Package, error) {
 	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
 		if _, err := os.Stat(name); err != nil {
 			return nil, fmt.Errorf("%w: %w", err, errUsage)
 		}
 		return store.Folder(name), nil
 	}
-	p, found, err := s.store().Package(ctx, name)
+	kept, err := open()
+	if err != nil {
+		return nil, err
+	}
+	p, found, err := kept.Package(ctx, name)
 	if err == nil && !found {
-		err = fmt.Errorf("the store has no package %s: %w", name, errUsage)
+		err = fmt.Errorf("%s: %w: %w", name, errNoPackage, errUsage)
 	}
 	return p, err
 }
@@ -249,7 +262,7 @@ func (c command) exhibit(ctx context.Context, s settings, args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("exhibit wants a package and a folder: %w", errUsage)
 	}
-	p, err := find(ctx, s, args[0])
+	p, err := find(ctx, s.store, args[0])
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/sincro"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
-	"github.com/ceralacca/ceralacca/plugins/conserve/internal/store"
 	"github.com/ceralacca/ceralacca/signer"
 )
 
@@ -30,6 +29,7 @@ type settings struct {
 	StampAuthorities string          `json:"stamp_authorities"`
 	StampTimeout     string          `json:"stamp_timeout"`
 	StoreDirectory   string          `json:"store_directory"`
+	StoreS3          *bucket         `json:"store_s3"`
 	Keep             string          `json:"keep"`
 	Space            json.RawMessage `json:"space"`
 	Mailboxes        map[string]rule `json:"mailboxes"`
@@ -128,7 +128,7 @@ func (s *settings) check() error {
 			return fmt.Errorf("%s is %q, not a duration; write 30s or 10m", key, text)
 		}
 	}
-	return nil
+	return s.checkStore()
 }
 
 // duration reads what check has seen.
@@ -144,8 +144,6 @@ func (s settings) clock() clock.Clock {
 	return clock.System{}
 }
 
-func (s settings) store() store.Store { return store.Directory(s.StoreDirectory) }
-
 // verifier reads whom we trust, and gives it as it goes into packages.
 func (s settings) verifier() (v pack.Verifier, parts pack.Parts, err error) {
 	if v.Signers, err = signer.ReadAuthorities(s.Signers); err != nil {
@@ -160,5 +158,5 @@ func (s settings) verifier() (v pack.Verifier, parts pack.Parts, err error) {
 		return v, parts, fmt.Errorf("stamp_authorities: %w", err)
 	}
 	v.Stamps = stamp.Authority{URL: s.StampURL, Roots: stamps, HTTP: &http.Client{Timeout: duration(s.StampTimeout)}}
-	return v, pack.Parts{SignerCA: signer.EncodeCertificates(signers), StampCA: signer.EncodeCertificates(stamps)}, nil
+	return v, pack.Parts{SignerCA: signer.EncodeCertificates(signers), StampCA: signer.EncodeCertificates(stamps), Readme: pack.Instructions()}, nil
 }

@@ -129,10 +129,16 @@ func (w *world) state(d *depositor, key string) plugins.State {
 func (w *world) midnight() { w.clock.at.Store(noon.Add(13 * time.Hour).Unix()) }
 
 func (w *world) config() string {
-	lines := fmt.Sprintf("folder = %q\nowner = %q\ncertificate = %q\nkey = %q\nsigners = %q\nstamp_url = %q\nstamp_authorities = %q\nstore_directory = %q\n",
-		w.s.Folder, w.s.Owner, w.s.Certificate, w.s.Key, w.s.Signers, w.s.StampURL, w.s.StampAuthorities, w.s.StoreDirectory)
+	lines := fmt.Sprintf("folder = %q\nowner = %q\ncertificate = %q\nkey = %q\nsigners = %q\nstamp_url = %q\nstamp_authorities = %q\n",
+		w.s.Folder, w.s.Owner, w.s.Certificate, w.s.Key, w.s.Signers, w.s.StampURL, w.s.StampAuthorities)
 	if len(w.s.Space) > 0 {
 		lines += "space = " + string(w.s.Space) + "\n"
+	}
+	if b := w.s.StoreS3; b != nil {
+		lines += fmt.Sprintf("[store_s3]\nendpoint = %q\nregion = %q\nbucket = %q\nprefix = %q\naccess_key_file = %q\nsecret_key_file = %q\nauthorities = %q\n",
+			b.Endpoint, b.Region, b.Bucket, b.Prefix, b.AccessKeyFile, b.SecretKeyFile, b.Authorities)
+	} else {
+		lines += fmt.Sprintf("store_directory = %q\n", w.s.StoreDirectory)
 	}
 	good(w.t, os.WriteFile(w.file("c.toml"), []byte(lines), 0o600))
 	return w.file("c.toml")

@@ -53,9 +53,9 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate and key: %w", err)
 	}
-	kept := s.store()
-	if err := fsx.Folder(s.StoreDirectory, 0o750); err != nil {
-		return nil, fmt.Errorf("store_directory: %w", err)
+	kept, err := s.prepare(log)
+	if err != nil {
+		return nil, err
 	}
 	box, err := deposit.Open(s.Folder)
 	if err != nil {
@@ -65,6 +65,18 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 		Version: version, Zone: zone, Delay: duration(s.Delay), Clock: s.clock(), Log: log}
 	d := &depositor{settings: s, box: box, store: kept, keeper: k, zone: zone, log: log, space: newSpace(box, s.catalogue())}
 	return d, d.space.load()
+}
+
+// prepare makes the store ready to be put into. One that is elsewhere may be down: its keeper asks it.
+func (s settings) prepare(log *slog.Logger) (store.Store, error) {
+	if s.StoreS3 == nil {
+		if err := fsx.Folder(s.StoreDirectory, 0o750); err != nil {
+			return nil, fmt.Errorf("store_directory: %w", err)
+		}
+	} else if s.StoreS3.Insecure {
+		log.Warn("packages go to the store without encryption", "endpoint", s.StoreS3.Endpoint)
+	}
+	return s.store()
 }
 
 func (s settings) catalogue() keeper.Catalogue {

@@ -9,11 +9,12 @@
 //   - internal/pack: what a package consists of, and how one is verified
 //   - internal/sincro: the index (PIndex)
 //   - internal/stamp: the time stamping authority
-//   - internal/store: whole packages, in a folder (an interface: S3 is to come)
+//   - internal/store: whole packages, and where they are kept (an interface); in a folder
+//   - internal/s3: the same in a bucket of an S3-compatible store
 //   - this package: configuration, rules, space, the contract, the commands
 //
 // The state is one folder: keys/ (a record for each key), spool/MAILBOX/DAY/ (contents without a package, and NNN.plan,
-// NNN.p7m, NNN.tsr of the package in hand), catalogue/MAILBOX/DAY-NNN.json (packages that are preserved), lock. All is
+// NNN.parts, NNN.p7m, NNN.tsr of the package in hand), catalogue/MAILBOX/DAY-NNN.json (packages that are preserved), lock. All is
 // written aside, flushed and renamed. A deposit is its record. A package goes plan, signature, stamp, store, catalogue,
 // records, and the plan is removed last: whoever is killed is continued from there, to the same bytes. The keeper works only
 // while it holds the lock; deposits need none, nor do the commands, which only read what never changes or is whole.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,18 @@ const kills = 100
 func TestKilledAtAnyInstant(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.survives(t, kills, w.file("store"))
+}
+
+// The same with packages in a bucket, where one goes object by object.
+func TestKilledAtAnyInstantWithABucket(t *testing.T) {
+	t.Parallel()
+	w, server := newBucket(t)
+	w.survives(t, kills*3/10, server.Path(prefix))
+}
+
+// survives kills, where packages lie below a folder.
+func (w *world) survives(t *testing.T, kills int, stored string) {
 	config, err := json.Marshal(w.values())
 	good(t, err)
 	seed := uint64(clock.System{}.Now().UnixNano())
@@ -115,7 +128,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 			t.Errorf("%s was answered and is in no package", key)
 		}
 	}
-	folders, err := os.ReadDir(w.file("store/" + box))
+	folders, err := os.ReadDir(filepath.Join(stored, box))
 	if err != nil || len(folders) != len(must(d.keeper.Catalogue.Entries(box))) {
 		t.Errorf("%d folders in the store, %v", len(folders), err)
 	}
@@ -174,7 +187,7 @@ func (w *world) program() (path string, may host.Isolation) {
 	may.User = nobody.Username
 	w.path("state")
 	w.path("store")
-	if out, err := exec.Command("chown", "-R", nobody.Uid+":"+nobody.Gid, w.file("state"), w.file("store"), w.file("cert.pem"), w.file("key.pem"), w.file("ca.pem")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("chown", "-R", nobody.Uid+":"+nobody.Gid, w.file("state"), w.file("store"), w.file("cert.pem"), w.file("key.pem"), w.file("ca.pem"), w.path("keys")).CombinedOutput(); err != nil {
 		w.t.Fatalf("chown: %v, %s", err, out)
 	}
 	return path, may
@@ -194,14 +207,26 @@ func TestPluginCheck(t *testing.T) {
 
 // values is the configuration as a host has it.
 func (w *world) values() map[string]any {
-	return map[string]any{"folder": w.s.Folder, "owner": w.s.Owner, "certificate": w.s.Certificate, "key": w.s.Key, "signers": w.s.Signers,
-		"stamp_url": w.s.StampURL, "stamp_authorities": w.s.StampAuthorities, "store_directory": w.s.StoreDirectory, "delay": "0s"}
+	values := map[string]any{"folder": w.s.Folder, "owner": w.s.Owner, "certificate": w.s.Certificate, "key": w.s.Key, "signers": w.s.Signers,
+		"stamp_url": w.s.StampURL, "stamp_authorities": w.s.StampAuthorities, "delay": "0s"}
+	if b := w.s.StoreS3; b != nil {
+		values["store_s3"] = map[string]any{"endpoint": b.Endpoint, "region": b.Region, "bucket": b.Bucket, "prefix": b.Prefix,
+			"access_key_file": b.AccessKeyFile, "secret_key_file": b.SecretKeyFile, "authorities": b.Authorities}
+		return values
+	}
+	values["store_directory"] = w.s.StoreDirectory
+	return values
 }
 
-// A real host has a message kept, under its own process's loop.
+// A real host has a message kept, under its own process's loop, in a folder and in a bucket.
 func TestUnderAHost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	newWorld(t).worksUnderAHost(t)
+	w, _ := newBucket(t)
+	w.worksUnderAHost(t)
+}
+
+func (w *world) worksUnderAHost(t *testing.T) {
 	path, may := w.program()
 	start := func() host.Conservation {
 		s, err := host.New(t.Context(), host.Options{Name: "conserve", Kind: plugins.KindConservation, Config: w.values(), RunDir: w.path("run"),
@@ -234,6 +259,11 @@ func TestUnderAHost(t *testing.T) {
 			t.Fatalf("host-%d is %d after 30 s", i, state)
 		}
 		good(t, clock.System{}.Sleep(t.Context(), 50*time.Millisecond))
+	}
+	if w.s.StoreS3 != nil { // who runs the command reads no keys of another user
+		if out, err := exec.Command("chown", "-R", fmt.Sprint(os.Geteuid()), w.path("keys")).CombinedOutput(); err != nil {
+			t.Fatalf("chown: %v, %s", err, out)
+		}
 	}
 	if out, code := w.command("verify", "--all"); code != exitGood {
 		t.Errorf("verify: %d, %s", code, out)

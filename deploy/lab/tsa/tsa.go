@@ -32,6 +32,15 @@ var _ http.Handler = (*Authority)(nil)
 // CA is the file with the certificate to be trusted.
 func (a *Authority) CA() string { return filepath.Join(a.dir, "ca.pem") }
 
+// Twin is the file with a certificate of the same key and issuer that never stamps, and differs in its serial number alone.
+func (a *Authority) Twin() string { return filepath.Join(a.dir, "twin.pem") }
+
+// Own is the file with the certificate that stamps.
+func (a *Authority) Own() string { return filepath.Join(a.dir, "tsa.pem") }
+
+// Key is the file with the key.
+func (a *Authority) Key() string { return filepath.Join(a.dir, "tsa.key") }
+
 // Usage is what New puts into the extended key usage of the certificate.
 type Usage struct {
 	OIDs     []asn1.ObjectIdentifier
@@ -70,8 +79,14 @@ func New(dir string, now time.Time, usage Usage) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	own.SerialNumber = big.NewInt(3)
+	twinDER, err := x509.CreateCertificate(rand.Reader, own, ca, &key.PublicKey, caKey)
+	if err != nil {
+		return nil, err
+	}
 	a := &Authority{dir: dir}
-	for name, block := range map[string]*pem.Block{"ca.pem": {Type: "CERTIFICATE", Bytes: caDER}, "tsa.pem": {Type: "CERTIFICATE", Bytes: ownDER},
+	for name, block := range map[string]*pem.Block{"twin.pem": {Type: "CERTIFICATE", Bytes: twinDER},
+		"ca.pem": {Type: "CERTIFICATE", Bytes: caDER}, "tsa.pem": {Type: "CERTIFICATE", Bytes: ownDER},
 		"tsa.key": {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}} {
 		mode := os.FileMode(0o644)
 		if strings.HasSuffix(name, ".key") {
@@ -81,10 +96,11 @@ func New(dir string, now time.Time, usage Usage) (*Authority, error) {
 			return nil, err
 		}
 	}
-	return a, a.configure()
+	return a, a.Identify("sha256")
 }
 
-func (a *Authority) configure() error {
+// Identify sets the digest by which stamps name their certificate: sha1 makes an ESSCertID, any other an ESSCertIDv2.
+func (a *Authority) Identify(digest string) error {
 	text := fmt.Sprintf(`[tsa]
 default_tsa = one
 [one]
@@ -98,8 +114,8 @@ default_policy = 1.2.3.4.1
 digests = sha256
 accuracy = secs:1
 ess_cert_id_chain = no
-ess_cert_id_alg = sha256
-`, a.dir)
+ess_cert_id_alg = %s
+`, a.dir, digest)
 	if err := os.WriteFile(filepath.Join(a.dir, "tsa.cnf"), []byte(text), 0o644); err != nil {
 		return err
 	}

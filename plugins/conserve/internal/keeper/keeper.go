@@ -31,7 +31,7 @@ type Keeper struct {
 	Store     store.Store
 	Stamps    stamp.Authority
 	Key       signer.Key
-	Parts     pack.Parts // the authorities alone
+	Parts     pack.Parts // the authorities and the instructions alone
 	Owner     string     // who preserves
 	OwnerID   string     // see [sincro.GoodID]; may be empty
 	Manual    string     // the document that entitles him
@@ -41,8 +41,9 @@ type Keeper struct {
 	Clock     clock.Clock
 	Log       *slog.Logger
 
-	mu    sync.Mutex
-	state State
+	mu      sync.Mutex
+	state   State
+	reached bool // the store, and all went well
 }
 
 // State is how the keeper is.
@@ -92,21 +93,36 @@ func (k *Keeper) Run(ctx context.Context, jitter func() float64) {
 	}
 }
 
-// Pass makes all the packages that can be made now. What fails does not keep others from being made.
+// pass is one round over all groups, with what was found to be down: of a store or an authority that does not answer each
+// other group would wait for as long.
+type pass struct{ store, stamps error }
+
+// errSkipped says that a package waits for what another one has found down.
+var errSkipped = errors.New("it waits for what is down")
+
+// Pass makes all the packages that can be made now. What fails does not keep others from being made; they are signed and
+// stamped also while the store is down.
 func (k *Keeper) Pass(ctx context.Context) error {
+	p := &pass{store: k.reach(ctx)}
 	groups, err := k.Box.Groups()
+	err = errors.Join(err, p.store)
 	waiting := 0
 	for _, g := range groups {
 		if !k.over(g.Day) {
 			continue
 		}
-		if e := k.preserve(ctx, g); e != nil {
-			waiting++
+		e := k.preserve(ctx, p, g)
+		if e == nil {
+			continue
+		}
+		waiting++
+		if !errors.Is(e, errSkipped) {
 			err = errors.Join(err, fmt.Errorf("%s, %s: %w", g.Mailbox, g.Day, e))
 		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.reached = err == nil
 	k.state.Waiting, k.state.Problem = waiting, ""
 	if err == nil {
 		k.state.Failures = 0
@@ -117,8 +133,24 @@ func (k *Keeper) Pass(ctx context.Context) error {
 	return err
 }
 
+// reach asks a store that may be out of reach, unless all went well the last time: whoever wrote a wrong key learns it before
+// the first night.
+func (k *Keeper) reach(ctx context.Context) error {
+	far, ok := k.Store.(store.Reacher)
+	k.mu.Lock()
+	known := k.reached
+	k.mu.Unlock()
+	if !ok || known {
+		return nil
+	}
+	if err := far.Reach(ctx); err != nil {
+		return fmt.Errorf("the store: %w", err)
+	}
+	return nil
+}
+
 // preserve makes all packages of a group.
-func (k *Keeper) preserve(ctx context.Context, g deposit.Group) error {
+func (k *Keeper) preserve(ctx context.Context, p *pass, g deposit.Group) error {
 	for ctx.Err() == nil {
 		plan, there, err := k.plan(g)
 		if err != nil {
@@ -128,7 +160,7 @@ func (k *Keeper) preserve(ctx context.Context, g deposit.Group) error {
 			k.Box.Close(g)
 			return nil
 		}
-		if err := k.carryOut(ctx, g, plan); err != nil {
+		if err := k.carryOut(ctx, p, g, plan); err != nil {
 			return err
 		}
 	}
@@ -170,13 +202,13 @@ func (k *Keeper) plan(g deposit.Group) (plan pack.Plan, there bool, err error) {
 }
 
 // carryOut stores a package, enters it, files its documents, and lets go of the plan last.
-func (k *Keeper) carryOut(ctx context.Context, g deposit.Group, plan pack.Plan) error {
+func (k *Keeper) carryOut(ctx context.Context, p *pass, g deposit.Group, plan pack.Plan) error {
 	entered, err := k.Catalogue.Has(plan.Mailbox, plan.Day, plan.Number)
 	if err != nil {
 		return err
 	}
 	if !entered {
-		if err := k.put(ctx, g, plan); err != nil {
+		if err := k.put(ctx, p, g, plan); err != nil {
 			return err
 		}
 	}
@@ -185,7 +217,7 @@ func (k *Keeper) carryOut(ctx context.Context, g deposit.Group, plan pack.Plan) 
 			return err
 		}
 	}
-	for _, what := range []string{"p7m", "tsr", "plan"} {
+	for _, what := range []string{"p7m", "tsr", "parts", "plan"} {
 		if err := fsx.Remove(k.path(g, plan.Number, what)); err != nil {
 			return err
 		}
@@ -194,35 +226,61 @@ func (k *Keeper) carryOut(ctx context.Context, g deposit.Group, plan pack.Plan) 
 	return nil
 }
 
-func (k *Keeper) put(ctx context.Context, g deposit.Group, plan pack.Plan) error {
-	parts, err := k.seal(ctx, g, plan)
+func (k *Keeper) put(ctx context.Context, p *pass, g deposit.Group, plan pack.Plan) error {
+	parts, err := k.seal(ctx, p, g, plan)
 	if err != nil {
 		return err
 	}
+	if p.store != nil {
+		return errSkipped
+	}
 	if err := k.Store.Put(ctx, plan.Name(), plan.Files(parts, k.Box.Content)); err != nil {
+		k.mu.Lock()
+		k.reached = false
+		k.mu.Unlock()
+		p.store = k.reach(ctx) // is it this package alone?
 		return fmt.Errorf("the store: %w", err)
 	}
 	return k.Catalogue.Enter(Entry{Mailbox: plan.Mailbox, Day: plan.Day, Number: plan.Number, Items: int64(len(plan.Members)), Bytes: plan.Bytes()})
 }
 
-// seal signs and stamps; what was made once is on disk and taken from there.
-func (k *Keeper) seal(ctx context.Context, g deposit.Group, plan pack.Plan) (pack.Parts, error) {
-	parts := k.Parts
-	var err error
-	if parts.Index, err = plan.Index(); err != nil {
+// seal signs and stamps. What was made once is on disk and taken from there, all of it: of a package that is half in the
+// store no byte may change because program or configuration are others now.
+func (k *Keeper) seal(ctx context.Context, p *pass, g deposit.Group, plan pack.Plan) (parts pack.Parts, err error) {
+	text, err := once(k.path(g, plan.Number, "parts"), func() ([]byte, error) { return json.Marshal(k.Parts) })
+	if err != nil {
+		return parts, err
+	}
+	if err := json.Unmarshal(text, &parts); err != nil {
 		return parts, err
 	}
 	parts.Signed, err = once(k.path(g, plan.Number, "p7m"), func() ([]byte, error) {
-		return signer.SealAttached(ctx, k.Key, parts.Index)
+		index, err := plan.Index()
+		if err != nil {
+			return nil, err
+		}
+		return signer.SealAttached(ctx, k.Key, index)
 	})
 	if err != nil {
 		return parts, fmt.Errorf("the signature: %w", err)
 	}
-	parts.Stamp, err = once(k.path(g, plan.Number, "tsr"), func() ([]byte, error) { return k.Stamps.Stamp(ctx, parts.Signed) })
+	if parts.Index, _, _, err = signer.OpenAttached(parts.Signed); err != nil {
+		return parts, fmt.Errorf("the signature: %w", err)
+	}
+	parts.Stamp, err = once(k.path(g, plan.Number, "tsr"), func() ([]byte, error) { return k.stamp(ctx, p, parts.Signed) })
 	if err != nil {
 		return parts, fmt.Errorf("the time stamp: %w", err)
 	}
 	return parts, nil
+}
+
+func (k *Keeper) stamp(ctx context.Context, p *pass, signed []byte) ([]byte, error) {
+	if p.stamps != nil {
+		return nil, errSkipped
+	}
+	answer, err := k.Stamps.Stamp(ctx, signed)
+	p.stamps = err
+	return answer, err
 }
 
 // once reads a file, or makes it.

@@ -73,7 +73,9 @@ func (p Plan) Index() ([]byte, error) {
 
 // Parts are what makes a package of a plan.
 type Parts struct {
-	Index, Signed, Stamp, SignerCA, StampCA []byte
+	Index, Signed, Stamp []byte `json:"-"`
+
+	SignerCA, StampCA, Readme []byte
 }
 
 // Files lists the files to store, the sums last.
@@ -81,13 +83,13 @@ func (p Plan) Files(parts Parts, content func(deposit.Record) (io.ReadCloser, er
 	var sums strings.Builder
 	var files []store.File
 	for i, m := range p.Members {
-		files = append(files, store.File{Name: Object(i), Size: m.Size, Open: func() (io.ReadCloser, error) { return content(m) }})
+		files = append(files, store.File{Name: Object(i), Size: m.Size, SHA256: m.SHA256, Open: func() (io.ReadCloser, error) { return content(m) }})
 		fmt.Fprintf(&sums, "%s  %s\n", m.SHA256, Object(i))
 	}
 	for _, f := range []struct {
 		name string
 		text []byte
-	}{{Index, parts.Index}, {Signed, parts.Signed}, {Stamp, parts.Stamp}, {Readme, []byte(readme)}, {SignerCA, parts.SignerCA}, {StampCA, parts.StampCA}} {
+	}{{Index, parts.Index}, {Signed, parts.Signed}, {Stamp, parts.Stamp}, {Readme, parts.Readme}, {SignerCA, parts.SignerCA}, {StampCA, parts.StampCA}} {
 		files = append(files, inMemory(f.name, f.text))
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(f.text), f.name)
 	}
@@ -95,10 +97,16 @@ func (p Plan) Files(parts Parts, content func(deposit.Record) (io.ReadCloser, er
 }
 
 func inMemory(name string, text []byte) store.File {
-	return store.File{Name: name, Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(text)), nil
+	return store.File{Name: name, Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256(text)), Open: func() (io.ReadCloser, error) {
+		return memory{bytes.NewReader(text)}, nil
 	}}
 }
+
+// memory is read from, and sought in by who sends it twice.
+type memory struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (memory) Close() error { return nil }
 
 // Commands are what checks a package with standard tools alone, in its folder; each exits with 0 when all is well.
 func Commands() []string {

@@ -4,6 +4,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,18 +19,32 @@ import (
 
 // File is one of a package. Open is called once for each try to put it.
 type File struct {
-	Name string // may have folders, with /
-	Size int64
-	Open func() (io.ReadCloser, error)
+	Name   string // may have folders, with /
+	Size   int64
+	SHA256 string // hex; what Open gives MUST have it
+	Open   func() (io.ReadCloser, error)
 }
+
+var (
+	// ErrContent says that a file no longer is what the package says of it: the disk, or somebody, changed it.
+	ErrContent = errors.New("it is not what the package says of it")
+	// ErrOther says that the store has something else under the name of a package. It stays as it is.
+	ErrOther = errors.New("the store has something else under this name: has another installation the same store? Give each its own")
+)
 
 // Store keeps packages by name, MAILBOX/DAY-NUMBER. It is safe for concurrent use.
 type Store interface {
-	// Put stores a package and returns when a crash would not lose it. One that is there already stays as it is. The last
-	// file completes it.
+	// Put stores a package and returns when a crash would not lose it. The last file completes it, and MUST be one that no
+	// other package of the name would have: a package that is there with it stays as it is, one with another is ErrOther.
 	Put(ctx context.Context, name string, files []File) error
 	// Package returns one that is whole; found is false otherwise.
 	Package(ctx context.Context, name string) (p Package, found bool, err error)
+}
+
+// Reacher is a Store that may be out of reach. Reach asks it for as little as shows that key, bucket and the way to it are
+// right.
+type Reacher interface {
+	Reach(ctx context.Context) error
 }
 
 // Package is a stored one.
@@ -51,6 +67,9 @@ var (
 func (d Directory) Put(ctx context.Context, name string, files []File) error {
 	target := filepath.Join(string(d), filepath.FromSlash(name))
 	if _, err := os.Stat(target); err == nil {
+		if err := same(target, files[len(files)-1]); err != nil {
+			return err
+		}
 		return fsx.Folder(target, 0o750) // another process may have moved it just now
 	}
 	aside := filepath.Join(string(d), ".work", filepath.FromSlash(name))
@@ -84,9 +103,27 @@ func put(path string, f File) error {
 	}
 	defer func() { _ = from.Close() }() // it was only read
 	return fsx.Write(path, 0o640, func(w io.Writer) error {
-		_, err := io.Copy(w, from)
-		return err
+		sum := sha256.New()
+		if _, err := io.Copy(io.MultiWriter(w, sum), from); err != nil {
+			return err
+		}
+		if hex.EncodeToString(sum.Sum(nil)) != f.SHA256 {
+			return ErrContent
+		}
+		return nil
 	})
+}
+
+// same says whether a package that is there is the one that the last file completes.
+func same(target string, last File) error {
+	text, err := os.ReadFile(filepath.Join(target, filepath.FromSlash(last.Name)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if sum := sha256.Sum256(text); err != nil || hex.EncodeToString(sum[:]) != last.SHA256 {
+		return fmt.Errorf("%s: %w", target, ErrOther)
+	}
+	return nil
 }
 
 // sync flushes a folder.
