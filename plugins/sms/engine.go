@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
@@ -59,6 +58,8 @@ type engine struct {
 	boxes  map[string]*box // nil until this process has the lock
 	wrong  error           // of the state folder
 	counts map[legState]int
+	end    context.CancelFunc // of run; nil before it
+	ended  chan struct{}      // closed when run has returned
 }
 
 var (
@@ -68,7 +69,7 @@ var (
 
 func open(c config, k clock.Clock, log *slog.Logger) (*engine, error) {
 	e := &engine{c: c, store: store(c.state), clock: k, log: log, wake: make(chan struct{}, 1), counts: map[legState]int{},
-		breakers: map[channel]*breaker{}, started: k.Now()}
+		ended: make(chan struct{}), breakers: map[channel]*breaker{}, started: k.Now()}
 	if err := e.store.make(); err != nil {
 		return nil, err
 	}
@@ -128,76 +129,6 @@ func (e *engine) box(mailbox string) *box {
 		e.boxes[mailbox] = b
 	}
 	return b
-}
-
-// run sends until ctx ends.
-func (e *engine) run(ctx context.Context) {
-	file, err := e.lock(ctx)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	for {
-		err := e.load()
-		e.fault(err)
-		if err == nil {
-			break
-		}
-		if e.clock.Sleep(ctx, 5*tick) != nil {
-			return
-		}
-	}
-	var swept time.Time
-	work := make(chan *box)
-	for range e.c.workers {
-		go e.worker(ctx, work)
-	}
-	for ctx.Err() == nil {
-		now := e.clock.Now()
-		if now.Sub(swept) > housekeep {
-			swept = now
-			e.fault(e.store.forget(now))
-		}
-		e.rules.refresh()
-		e.fault(e.collect())
-		for _, b := range e.due(now) {
-			select {
-			case work <- b:
-			case <-ctx.Done():
-				return
-			}
-		}
-		e.rest(ctx)
-	}
-}
-
-// rest waits for a tick or an event.
-func (e *engine) rest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tick)
-	defer cancel()
-	select {
-	case <-ctx.Done():
-	case <-e.wake:
-	}
-}
-
-// lock waits until no other process sends. The lock goes with the process.
-func (e *engine) lock(ctx context.Context) (*os.File, error) {
-	for {
-		file, err := os.OpenFile(e.store.path("lock"), os.O_CREATE|os.O_RDWR, 0o640)
-		if err == nil {
-			if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-				return file, nil
-			}
-			_ = file.Close() // nothing was written
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			e.fault(err)
-		}
-		if err := e.clock.Sleep(ctx, lockPause); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // fault keeps what is wrong with the state folder, nil for nothing.
@@ -301,17 +232,6 @@ func (e *engine) due(now time.Time) []*box {
 		}
 	}
 	return out
-}
-
-func (e *engine) worker(ctx context.Context, work <-chan *box) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case b := <-work:
-			e.serve(ctx, b)
-		}
-	}
 }
 
 // serve does what can be done for a mailbox now.
