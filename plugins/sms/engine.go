@@ -55,8 +55,8 @@ type engine struct {
 	started  time.Time
 
 	mu     sync.Mutex
-	boxes  map[string]*box // nil until this process has the lock
-	wrong  error           // of the state folder
+	boxes  map[string]*box  // nil until this process has the lock
+	faults map[string]error // of the state folder, by what was done with it
 	counts map[legState]int
 	end    context.CancelFunc // of run; nil before it
 	ended  chan struct{}      // closed when run has returned
@@ -68,7 +68,7 @@ var (
 )
 
 func open(c config, k clock.Clock, log *slog.Logger) (*engine, error) {
-	e := &engine{c: c, store: store(c.state), clock: k, log: log, wake: make(chan struct{}, 1), counts: map[legState]int{},
+	e := &engine{c: c, store: store(c.state), clock: k, log: log, wake: make(chan struct{}, 1), counts: map[legState]int{}, faults: map[string]error{},
 		ended: make(chan struct{}), breakers: map[channel]*breaker{}, started: k.Now()}
 	if err := e.store.make(); err != nil {
 		return nil, err
@@ -106,11 +106,16 @@ func (e *engine) take(ev event) error {
 		return nil // who has the lock later finds it
 	}
 	e.add(ev)
+	e.poke()
+	return nil
+}
+
+// poke lets the engine look at its mailboxes before the next tick.
+func (e *engine) poke() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // add puts an event with its mailbox; mu is held.
@@ -131,14 +136,14 @@ func (e *engine) box(mailbox string) *box {
 	return b
 }
 
-// fault keeps what is wrong with the state folder, nil for nothing.
-func (e *engine) fault(err error) {
+// fault keeps what is wrong with the state folder, nil for nothing, until the same is tried again.
+func (e *engine) fault(what string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err != nil && (e.wrong == nil || e.wrong.Error() != err.Error()) {
+	if old := e.faults[what]; err != nil && (old == nil || old.Error() != err.Error()) {
 		e.log.Error("sms: the state folder", slog.Any("error", err))
 	}
-	e.wrong = err
+	e.faults[what] = err
 }
 
 // load reads what a former process left.
@@ -258,6 +263,9 @@ func (e *engine) serve(ctx context.Context, b *box) {
 	if fresh && err == nil {
 		b.next = time.Time{}
 	}
+	if len(b.pending) > 0 && !b.next.After(e.clock.Now()) {
+		e.poke() // what came meanwhile need not wait for a tick
+	}
 }
 
 // Health implements plugins.Healther.
@@ -278,6 +286,7 @@ func (e *engine) Health() plugins.Health {
 		}
 	}
 	rules, wrong := e.rules.state()
+	faulty := errors.Join(e.faults["lock"], e.faults["load"], e.faults["forget"], e.faults["spool"])
 	measure("rules_count", float64(rules))
 	measure("events_waiting_count", float64(pending))
 	measure("notices_open_count", float64(open))
@@ -288,8 +297,8 @@ func (e *engine) Health() plugins.Health {
 	switch {
 	case wrong != nil:
 		h.Problem = "the rules that were read last stay in force: " + wrong.Error()
-	case e.wrong != nil:
-		h.Problem = e.wrong.Error()
+	case faulty != nil:
+		h.Problem = faulty.Error()
 	case e.boxes == nil && now.Sub(e.started) > lockWorry:
 		h.Problem = "another process has the lock in " + e.c.state + " and sends: end it"
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,8 +53,14 @@ const (
 	fillAgain    = 7 * 24 * time.Hour
 )
 
+// maxHanded is how many files may lie there when the plug-in does not run.
+const maxHanded = 10_000
+
 // hand puts something into the folder spool. Who takes it runs as another user.
 func (s store) hand(h handed) error {
+	if files, err := os.ReadDir(s.path("spool")); err == nil && len(files) >= maxHanded {
+		return fmt.Errorf("%d files wait in %s, and nobody takes them: the plug-in does not run", len(files), s.path("spool"))
+	}
 	data, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -63,22 +70,21 @@ func (s store) hand(h handed) error {
 
 // collect takes what commands have handed over. Each file is removed when what it says is on the disk; one that comes
 // again after a crash has the same keys.
-func (e *engine) collect() error {
+func (e *engine) collect(ctx context.Context) error {
 	return e.store.each("spool", func(name string, data []byte) error {
 		var h handed
 		if err := json.Unmarshal(data, &h); err != nil {
 			e.log.Error("sms: a file in spool is none of ours, and is removed", "file", name)
 			return fsx.Remove(e.store.path("spool", name))
 		}
-		err := e.handle(h)
-		if err != nil {
+		if err := e.handle(ctx, h); err != nil {
 			return err
 		}
 		return fsx.Remove(e.store.path("spool", name))
 	})
 }
 
-func (e *engine) handle(h handed) error {
+func (e *engine) handle(ctx context.Context, h handed) error {
 	h.Mailbox = strings.ToLower(h.Mailbox)
 	switch h.Kind {
 	case kindTest:
@@ -87,6 +93,9 @@ func (e *engine) handle(h handed) error {
 		return e.quota(h)
 	}
 	for _, s := range h.Fullness {
+		if ctx.Err() != nil {
+			return ctx.Err() // it is done again, with the same keys
+		}
 		if err := e.fullness(strings.ToLower(s.Mailbox), s); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ func (e *engine) run(ctx context.Context) {
 		return
 	}
 	work, workers := make(chan *box), sync.WaitGroup{}
+	workers.Go(func() { e.collector(ctx) })
 	for range e.c.workers {
 		workers.Go(func() { e.worker(ctx, work) })
 	}
@@ -55,7 +56,7 @@ func (e *engine) stop(wait time.Duration) {
 func (e *engine) begin(ctx context.Context) bool {
 	for {
 		err := e.load()
-		e.fault(err)
+		e.fault("load", err)
 		if err == nil {
 			return true
 		}
@@ -68,14 +69,13 @@ func (e *engine) begin(ctx context.Context) bool {
 // hand gives mailboxes to workers until ctx ends.
 func (e *engine) hand(ctx context.Context, work chan<- *box) {
 	var swept time.Time
-	var left error // what could not be swept
 	for ctx.Err() == nil {
 		now := e.clock.Now()
 		if now.Sub(swept) > housekeep {
-			swept, left = now, e.store.forget(now)
+			swept = now
+			e.fault("forget", e.forget(now))
 		}
 		e.rules.refresh()
-		e.fault(errors.Join(left, e.collect()))
 		for _, b := range e.due(now) {
 			select {
 			case work <- b:
@@ -84,6 +84,18 @@ func (e *engine) hand(ctx context.Context, work chan<- *box) {
 			}
 		}
 		e.rest(ctx)
+	}
+}
+
+// collector takes what is handed over until ctx ends, beside what sends: how full all mailboxes are takes a while.
+func (e *engine) collector(ctx context.Context) {
+	for {
+		if err := e.collect(ctx); ctx.Err() == nil {
+			e.fault("spool", err)
+		}
+		if e.clock.Sleep(ctx, tick) != nil {
+			return
+		}
 	}
 }
 
@@ -114,12 +126,13 @@ func (e *engine) lock(ctx context.Context) (*os.File, error) {
 		file, err := os.OpenFile(e.store.path("lock"), os.O_CREATE|os.O_RDWR, 0o640)
 		if err == nil {
 			if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+				e.fault("lock", nil)
 				return file, nil
 			}
 			_ = file.Close() // nothing was written
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			e.fault(err)
+			e.fault("lock", err)
 		}
 		if err := e.clock.Sleep(ctx, lockPause); err != nil {
 			return nil, err
