@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,8 +140,55 @@ func TestSystemdVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, name := range []string{"ceralacca-sms-usage.service", "ceralacca-sms-usage.timer"} {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(folder, name)
+		if err := os.WriteFile(file, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
 	out, err := exec.Command(verify, append([]string{"verify", "--man=no"}, args...)...).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "ceralacca") {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// What doveadm prints is handed over to the plug-in, and when doveadm fails for one mailbox the others are not lost: the unit
+// fails afterwards. When the plug-in's program fails, so does the unit.
+func TestUsageOfMailboxes(t *testing.T) {
+	raw, err := os.ReadFile("ceralacca-sms-usage.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(raw), "ExecStart=/bin/sh -c '")
+	text, _, found := strings.Cut(text, "'\n")
+	if !found || !strings.Contains(text, "/usr/lib/ceralacca/plugins/sms quota-usage --state /var/lib/ceralacca-sms ") {
+		t.Fatalf("the unit has another command than this test knows: %q", text)
+	}
+	for want, codes := range map[int][2]int{0: {0, 0}, 75: {75, 0}, 1: {0, 1}} {
+		dir := t.TempDir()
+		for name, script := range map[string]string{"doveadm": "echo \"printed $*\"; exit " + strconv.Itoa(codes[0]),
+			"sms": "echo \"$*\" >" + dir + "/got; cat >>" + dir + "/got; exit " + strconv.Itoa(codes[1])} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(filepath.Join(dir, "ceralacca-sms-usage"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// What systemd does to the text.
+		line := strings.NewReplacer("\\\n", " ", "%t", dir, "$$", "$", "/usr/lib/ceralacca/plugins/sms", dir+"/sms").Replace(text)
+		cmd := exec.Command("/bin/sh", "-c", line)
+		cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin"}
+		_ = cmd.Run() // its code is looked at
+		got, err := os.ReadFile(filepath.Join(dir, "got"))
+		if code := cmd.ProcessState.ExitCode(); code != want || err != nil ||
+			string(got) != "quota-usage --state /var/lib/ceralacca-sms\nprinted -f tab quota get -A\n" {
+			t.Errorf("doveadm %d, sms %d: exit code %d, want %d; handed over %q, %v", codes[0], codes[1], code, want, got, err)
+		}
 	}
 }

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -38,6 +43,32 @@ type channel interface {
 	send(ctx context.Context, p parcel, resumed bool) (answer, error)
 	// once says that what may have been sent is not to be sent again.
 	once() bool
+}
+
+// disbelieved says what to do about a certificate that is not believed, in the section of a channel; nil for another error.
+func disbelieved(section string, err error) error {
+	var c *tls.CertificateVerificationError
+	if !errors.As(err, &c) {
+		return nil
+	}
+	return fmt.Errorf("nothing was sent, for the server's certificate is not to be believed: %w; if it is the right one, "+
+		"name the file of its authority in ca_file of [%s]", c.Err, section)
+}
+
+// hide takes out of an error what belongs into no log, as it is and as it stands in an address.
+func hide(err error, words ...string) error {
+	text := err.Error()
+	for _, word := range words {
+		for _, form := range []string{word, inURL(word), url.QueryEscape(word)} {
+			if form != "" {
+				text = strings.ReplaceAll(text, form, "…")
+			}
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // Bounds of the repetition.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/mail"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ type command struct {
 
 const help = `sms is a plug-in of ceralacca, which starts it. By hand, or from Dovecot's quota_warning:
 
-  sms status                          what waits, and what was sent today
+  sms status                          what waits, what was sent today, and what was not delivered
   sms test MAILBOX                    send a notice to who is told about MAILBOX
   sms quota-warning MAILBOX PERCENT   tell that MAILBOX has passed PERCENT of its space
   sms quota-usage                     take the output of doveadm -f tab quota get -A
@@ -116,10 +117,22 @@ func (c command) status(s store) error {
 		return err
 	}
 	sent := map[legState]int{}
-	closed, _ := s.notices("sent/" + dayOf(now)) // there may be none
-	for _, n := range closed {
-		for _, l := range n.Legs {
-			sent[l.State]++
+	var missed []string
+	for day := range remembered {
+		closed, err := s.notices("sent/" + dayOf(now.AddDate(0, 0, -day)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, n := range closed {
+			for i, l := range n.Legs {
+				if day == 0 {
+					sent[l.State]++
+				}
+				if l.State != done {
+					missed = append(missed, fmt.Sprintf("  %s  %s: %s, %d events, made %s, ended %s", n.key(i), n.Mailbox, l.State.word(), len(n.Events),
+						n.Made.Format(time.DateTime), n.Finished.Format(time.DateTime)))
+				}
+			}
 		}
 	}
 	fmt.Fprintf(c.out, "%d events wait, %d notices are being sent; today (UTC) %d sent, %d refused, %d given up, %d unknown\n",
@@ -131,6 +144,9 @@ func (c command) status(s store) error {
 					n.Made.Format(time.DateTime))
 			}
 		}
+	}
+	if len(missed) > 0 {
+		fmt.Fprintf(c.out, "not delivered in the last %d days:\n%s\n", remembered, strings.Join(missed, "\n"))
 	}
 	return nil
 }

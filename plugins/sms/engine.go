@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
@@ -56,9 +55,11 @@ type engine struct {
 	started  time.Time
 
 	mu     sync.Mutex
-	boxes  map[string]*box // nil until this process has the lock
-	wrong  error           // of the state folder
+	boxes  map[string]*box  // nil until this process has the lock
+	faults map[string]error // of the state folder, by what was done with it
 	counts map[legState]int
+	end    context.CancelFunc // of run; nil before it
+	ended  chan struct{}      // closed when run has returned
 }
 
 var (
@@ -67,8 +68,8 @@ var (
 )
 
 func open(c config, k clock.Clock, log *slog.Logger) (*engine, error) {
-	e := &engine{c: c, store: store(c.state), clock: k, log: log, wake: make(chan struct{}, 1), counts: map[legState]int{},
-		breakers: map[channel]*breaker{}, started: k.Now()}
+	e := &engine{c: c, store: store(c.state), clock: k, log: log, wake: make(chan struct{}, 1), counts: map[legState]int{}, faults: map[string]error{},
+		ended: make(chan struct{}), breakers: map[channel]*breaker{}, started: k.Now()}
 	if err := e.store.make(); err != nil {
 		return nil, err
 	}
@@ -105,11 +106,16 @@ func (e *engine) take(ev event) error {
 		return nil // who has the lock later finds it
 	}
 	e.add(ev)
+	e.poke()
+	return nil
+}
+
+// poke lets the engine look at its mailboxes before the next tick.
+func (e *engine) poke() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // add puts an event with its mailbox; mu is held.
@@ -130,84 +136,14 @@ func (e *engine) box(mailbox string) *box {
 	return b
 }
 
-// run sends until ctx ends.
-func (e *engine) run(ctx context.Context) {
-	file, err := e.lock(ctx)
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	for {
-		err := e.load()
-		e.fault(err)
-		if err == nil {
-			break
-		}
-		if e.clock.Sleep(ctx, 5*tick) != nil {
-			return
-		}
-	}
-	var swept time.Time
-	work := make(chan *box)
-	for range e.c.workers {
-		go e.worker(ctx, work)
-	}
-	for ctx.Err() == nil {
-		now := e.clock.Now()
-		if now.Sub(swept) > housekeep {
-			swept = now
-			e.fault(e.store.forget(now))
-		}
-		e.rules.refresh()
-		e.fault(e.collect())
-		for _, b := range e.due(now) {
-			select {
-			case work <- b:
-			case <-ctx.Done():
-				return
-			}
-		}
-		e.rest(ctx)
-	}
-}
-
-// rest waits for a tick or an event.
-func (e *engine) rest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tick)
-	defer cancel()
-	select {
-	case <-ctx.Done():
-	case <-e.wake:
-	}
-}
-
-// lock waits until no other process sends. The lock goes with the process.
-func (e *engine) lock(ctx context.Context) (*os.File, error) {
-	for {
-		file, err := os.OpenFile(e.store.path("lock"), os.O_CREATE|os.O_RDWR, 0o640)
-		if err == nil {
-			if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-				return file, nil
-			}
-			_ = file.Close() // nothing was written
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			e.fault(err)
-		}
-		if err := e.clock.Sleep(ctx, lockPause); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// fault keeps what is wrong with the state folder, nil for nothing.
-func (e *engine) fault(err error) {
+// fault keeps what is wrong with the state folder, nil for nothing, until the same is tried again.
+func (e *engine) fault(what string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err != nil && (e.wrong == nil || e.wrong.Error() != err.Error()) {
+	if old := e.faults[what]; err != nil && (old == nil || old.Error() != err.Error()) {
 		e.log.Error("sms: the state folder", slog.Any("error", err))
 	}
-	e.wrong = err
+	e.faults[what] = err
 }
 
 // load reads what a former process left.
@@ -303,17 +239,6 @@ func (e *engine) due(now time.Time) []*box {
 	return out
 }
 
-func (e *engine) worker(ctx context.Context, work <-chan *box) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case b := <-work:
-			e.serve(ctx, b)
-		}
-	}
-}
-
 // serve does what can be done for a mailbox now.
 func (e *engine) serve(ctx context.Context, b *box) {
 	e.mu.Lock()
@@ -338,6 +263,9 @@ func (e *engine) serve(ctx context.Context, b *box) {
 	if fresh && err == nil {
 		b.next = time.Time{}
 	}
+	if len(b.pending) > 0 && !b.next.After(e.clock.Now()) {
+		e.poke() // what came meanwhile need not wait for a tick
+	}
 }
 
 // Health implements plugins.Healther.
@@ -358,6 +286,7 @@ func (e *engine) Health() plugins.Health {
 		}
 	}
 	rules, wrong := e.rules.state()
+	faulty := errors.Join(e.faults["lock"], e.faults["load"], e.faults["forget"], e.faults["spool"])
 	measure("rules_count", float64(rules))
 	measure("events_waiting_count", float64(pending))
 	measure("notices_open_count", float64(open))
@@ -368,8 +297,8 @@ func (e *engine) Health() plugins.Health {
 	switch {
 	case wrong != nil:
 		h.Problem = "the rules that were read last stay in force: " + wrong.Error()
-	case e.wrong != nil:
-		h.Problem = e.wrong.Error()
+	case faulty != nil:
+		h.Problem = faulty.Error()
 	case e.boxes == nil && now.Sub(e.started) > lockWorry:
 		h.Problem = "another process has the lock in " + e.c.state + " and sends: end it"
 	}

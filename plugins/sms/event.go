@@ -143,12 +143,15 @@ func (s store) each(folder string, fn func(name string, data []byte) error) erro
 	}
 	for _, entry := range entries {
 		path := s.path(folder, entry.Name())
-		if strings.HasPrefix(entry.Name(), ".") || entry.IsDir() {
+		if strings.HasPrefix(entry.Name(), ".") || !entry.Type().IsRegular() {
 			continue
 		}
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if folder == "spool" && errors.Is(err, fs.ErrPermission) {
+			data, err = nil, nil // it is none of ours, and must not stand in the way of those that are
 		}
 		if err == nil {
 			err = fn(entry.Name(), data)
@@ -175,30 +178,4 @@ func (s store) finish(n *notice, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// forget removes the days that are no longer remembered, and what killed writers left before an instant.
-func (s store) forget(now time.Time) error {
-	var errs []error
-	oldest := dayOf(now.AddDate(0, 0, -remembered))
-	for _, kind := range []string{"done", "sent"} {
-		days, err := os.ReadDir(s.path(kind))
-		errs = append(errs, err)
-		for _, day := range days {
-			if day.Name() < oldest {
-				errs = append(errs, os.RemoveAll(s.path(kind, day.Name())))
-			}
-		}
-	}
-	for _, kind := range []string{"in", "out", "spool", "usage"} {
-		files, err := os.ReadDir(s.path(kind))
-		errs = append(errs, err)
-		for _, f := range files {
-			info, err := f.Info()
-			if err == nil && strings.HasPrefix(f.Name(), ".") && now.Sub(info.ModTime()) > time.Hour {
-				errs = append(errs, os.Remove(s.path(kind, f.Name())))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"regexp"
@@ -92,7 +93,7 @@ func newGateway(s gatewaySettings) (*gateway, error) {
 			return nil, fmt.Errorf("gateway: %s: %w", e.key, err)
 		}
 	}
-	g.client, err = newClient(s.CAFile)
+	g.client, err = newClient(s.CAFile, g.once())
 	return g, err
 }
 
@@ -130,8 +131,10 @@ func (g *gateway) checkTemplates() error {
 	return nil
 }
 
-func newClient(caFile string) (*http.Client, error) {
-	t := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
+// newClient makes the client. With fresh every request has a connection of its own: on one that was used before, net/http
+// repeats a GET whose answer it did not hear, and nobody could say whether it was sent once.
+func newClient(caFile string, fresh bool) (*http.Client, error) {
+	t := &http.Transport{DisableKeepAlives: fresh, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -213,38 +216,39 @@ func (g *gateway) request(ctx context.Context, p parcel) (*http.Request, error) 
 func (g *gateway) send(ctx context.Context, p parcel, _ bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
+	// A connection is there when its certificate was believed: before that nothing of the request has left.
+	connected := false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
 	r, err := g.request(ctx, p)
 	if err != nil {
 		return later, err
 	}
 	resp, err := g.client.Do(r)
-	if err != nil {
-		return unsent(err), causeOf(err)
+	switch {
+	case err != nil && connected:
+		return perhaps, g.cause(err, p)
+	case err != nil:
+		return later, g.cause(err, p)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return perhaps, err
+		return perhaps, g.cause(err, p)
 	}
 	return g.judge(resp.StatusCode, body)
 }
 
-// unsent: without a connection nobody has it.
-func unsent(err error) answer {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
-		return later
-	}
-	return perhaps
-}
-
-// causeOf leaves out the address, which may hold the number and the secret.
-func causeOf(err error) error {
+// cause says why there is no answer, without what must not be in a log: the address of a request may hold the number and the
+// secret, and so may what the other side sent in the place of an answer.
+func (g *gateway) cause(err error, p parcel) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Err
+		err = u.Err
 	}
-	return err
+	if c := disbelieved("gateway", err); c != nil {
+		err = c
+	}
+	return hide(err, g.secret, p.to, strings.TrimPrefix(p.to, "+"), p.text)
 }
 
 // judge says what an answer means.

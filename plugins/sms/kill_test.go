@@ -174,45 +174,64 @@ func TestKilledWithSpool(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told, seen := 0, map[string]bool{}
-	var mu sync.Mutex
-	smsd := func() { // takes what is there away, as smsd does
-		mu.Lock()
-		defer mu.Unlock()
-		entries, _ := os.ReadDir(outgoing)
-		for _, e := range entries {
-			data, err := os.ReadFile(filepath.Join(outgoing, e.Name()))
-			if err != nil || !strings.HasPrefix(string(data), "To: 39340123456") {
-				t.Errorf("%s: %v, %q", e.Name(), err, data)
-			}
-			if seen[e.Name()] {
-				t.Errorf("%s came twice", e.Name())
-			}
-			seen[e.Name()] = true
-			told += counted(string(data))
-			_ = os.Remove(filepath.Join(outgoing, e.Name()))
-		}
-	}
-	stop, stopped := make(chan bool), make(chan bool)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				close(stopped)
-				return
-			case <-time.After(10 * time.Millisecond):
-				smsd()
-			}
-		}
-	}()
+	d := newSmsd(t, outgoing)
 	events := killed(t, settings{State: dir, Smstools: &spoolSettings{outgoing, staging}}, idle(dir))
-	close(stop)
-	<-stopped
-	smsd()
-	t.Logf("%d events in %d notices", events, len(seen))
+	told, notices := d.stop()
+	t.Logf("%d events in %d notices", events, notices)
 	if told != events || events < kills {
 		t.Errorf("%d events were told, want %d", told, events)
 	}
+}
+
+// smsd takes what lies in a folder away, as that of smstools does.
+type smsd struct {
+	t             *testing.T
+	folder        string
+	end, ended    chan bool
+	told, notices int
+	seen          map[string]bool
+}
+
+func newSmsd(t *testing.T, folder string) *smsd {
+	d := &smsd{t: t, folder: folder, end: make(chan bool), ended: make(chan bool), seen: map[string]bool{}}
+	go func() {
+		defer close(d.ended)
+		for {
+			select {
+			case <-d.end:
+				return
+			case <-time.After(10 * time.Millisecond):
+				d.take()
+			}
+		}
+	}()
+	return d
+}
+
+func (d *smsd) take() {
+	entries, _ := os.ReadDir(d.folder) // what is not there is missed in the end
+	for _, e := range entries {
+		path := filepath.Join(d.folder, e.Name())
+		data, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(data), "To: 39340") {
+			d.t.Errorf("%s: %v, %q", e.Name(), err, data)
+		}
+		if d.seen[e.Name()] {
+			d.t.Errorf("%s came twice", e.Name())
+		}
+		d.seen[e.Name()] = true
+		d.told += counted(string(data))
+		d.notices++
+		_ = os.Remove(path)
+	}
+}
+
+// stop returns how many events were told, in how many notices.
+func (d *smsd) stop() (told, notices int) {
+	close(d.end)
+	<-d.ended
+	d.take()
+	return d.told, d.notices
 }
 
 // Killed a hundred times, each notice reaches a gateway that knows the ids exactly once.

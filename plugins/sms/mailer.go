@@ -13,6 +13,7 @@ import (
 	"net/smtp"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,15 @@ func (m *mailer) once() bool           { return false }
 func (m *mailer) send(ctx context.Context, p parcel, _ bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
+	got, err := m.mail(ctx, p)
+	if err != nil {
+		err = hide(err, m.password, p.to) // servers say again what they refuse
+	}
+	return got, err
+}
+
+// mail is one session.
+func (m *mailer) mail(ctx context.Context, p parcel) (answer, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.s.Server)
 	if err != nil {
 		return later, err
@@ -98,13 +108,13 @@ func (m *mailer) send(ctx context.Context, p parcel, _ bool) (answer, error) {
 		conn = tls.Client(conn, m.tls)
 	}
 	c, err := m.greet(conn)
-	if err == nil {
-		err = c.Mail(m.s.From)
-	}
-	if err == nil {
-		err = c.Rcpt(p.to)
-	}
 	if err != nil {
+		return later, err
+	}
+	if err := c.Mail(m.s.From); err != nil {
+		return later, notNow(err)
+	}
+	if err := c.Rcpt(p.to); err != nil {
 		return refusal(err, later), err
 	}
 	w, err := c.Data()
@@ -121,30 +131,46 @@ func (m *mailer) send(ctx context.Context, p parcel, _ bool) (answer, error) {
 	return taken, nil
 }
 
-// greet opens a session.
+// greet opens a session. Nothing but EHLO and STARTTLS is said before it is protected as configured.
 func (m *mailer) greet(conn net.Conn) (*smtp.Client, error) {
 	c, err := smtp.NewClient(conn, m.host)
 	if err != nil {
-		return nil, notNow(err)
+		return nil, m.closed(err)
 	}
 	if err := c.Hello(m.s.Hello); err != nil {
-		return nil, notNow(err)
+		return nil, m.closed(err)
 	}
 	if m.s.TLS == "starttls" {
+		if offered, _ := c.Extension("STARTTLS"); !offered {
+			return nil, notNow(errors.New("the server does not offer STARTTLS, and without it nothing is sent in the clear; " +
+				"look whether the server or somebody on the way took it out, or write tls = \"tls\" in [mail] when it is a port of TLS"))
+		}
 		if err := c.StartTLS(m.tls); err != nil {
-			return nil, notNow(err)
+			return nil, m.closed(err)
 		}
 	}
-	if m.s.User != "" {
-		if err := c.Auth(smtp.PlainAuth("", m.s.User, m.password, m.host)); err != nil {
-			return nil, notNow(err)
-		}
+	if m.s.User == "" {
+		return c, nil
+	}
+	if err := c.Auth(smtp.PlainAuth("", m.s.User, m.password, m.host)); err != nil {
+		return nil, notNow(fmt.Errorf("the server does not let %s log in, look at user and secret_file in [mail]: %w", m.s.User, err))
 	}
 	return c, nil
 }
 
-// notNow: a server that refuses all of us refuses no recipient for good.
+// closed says why a session does not open.
+func (m *mailer) closed(err error) error {
+	if c := disbelieved("mail", err); c != nil {
+		err = c
+	}
+	return notNow(err)
+}
+
+// notNow: a server that refuses all of us refuses no recipient for good. Its code is no longer one.
 func notNow(err error) error { return fmt.Errorf("the session does not open: %v", err) }
+
+// ours are the codes by which a server says that it is we who are not let in, whatever the recipient.
+var ours = []int{530, 534, 535, 538}
 
 // refusal: 5xx is for good, 4xx is not; without an answer it is as said.
 func refusal(err error, otherwise answer) answer {
@@ -152,6 +178,8 @@ func refusal(err error, otherwise answer) answer {
 	switch {
 	case !errors.As(err, &reply):
 		return otherwise
+	case slices.Contains(ours, reply.Code):
+		return later
 	case reply.Code/100 == 5:
 		return never
 	default:

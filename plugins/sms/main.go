@@ -9,6 +9,8 @@ import (
 	"context"
 	_ "embed"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/plugins"
@@ -26,14 +28,22 @@ var defaultTexts []byte
 
 const version = "1.0.0"
 
+// endTime is how long a process that is asked to end waits for what it is sending. The host waits two seconds.
+const endTime = 1500 * time.Millisecond
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] != plugins.DescribeArgument {
 		os.Exit(command{clock: clock.System{}, in: os.Stdin, out: os.Stdout, errors: os.Stderr}.run(os.Args[1:]))
 	}
-	plugins.Serve(plugin())
+	var running atomic.Pointer[engine]
+	plugins.Serve(plugin(&running))
+	if e := running.Load(); e != nil {
+		e.stop(endTime)
+	}
 }
 
-func plugin() plugins.Notification {
+// plugin is what the host gets; running is set to what it opens.
+func plugin(running *atomic.Pointer[engine]) plugins.Notification {
 	return plugins.Notification{
 		About: plugins.About{Name: "sms", Version: version, Schema: schema},
 		Open: func(_ context.Context, setup plugins.Setup) (plugins.Notifier, error) {
@@ -49,7 +59,8 @@ func plugin() plugins.Notification {
 			if err != nil {
 				return nil, err
 			}
-			go e.run(context.Background()) // as long as the process
+			running.Store(e)
+			go e.run(context.Background()) // until stop, or as long as the process
 			return e, nil
 		},
 	}

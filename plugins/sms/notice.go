@@ -22,6 +22,19 @@ const (
 	unknown legState = "unknown" // the other side may have it, and is not asked again
 )
 
+// word is what people read of a state in which somebody was not told, or may not have been.
+func (s legState) word() string {
+	switch s {
+	case refused:
+		return "refused by the other side"
+	case expired:
+		return "given up"
+	case unknown:
+		return "unknown: it may have arrived, and is not sent again"
+	}
+	return string(s)
+}
+
 // leg is one sending of a notice, to one number or address.
 type leg struct {
 	Mail  bool      `json:"mail,omitempty"` // ordinary mail, otherwise SMS

@@ -135,12 +135,15 @@ func (e *engine) compose(b *box, r *rule, old *notice, events []event) error {
 	return e.store.finish(n, n.Made)
 }
 
-// deliver tries what is due of a mailbox's notices, and says when to look again.
+// deliver tries what is due of a mailbox's notices, and says when to look again. Once ctx has ended it begins nothing.
 func (e *engine) deliver(ctx context.Context, b *box) (next time.Time, err error) {
 	for _, n := range slices.Clone(b.open) {
 		for i := range n.Legs {
 			if n.Legs[i].over() {
 				continue
+			}
+			if ctx.Err() != nil {
+				return e.clock.Now(), nil
 			}
 			if err := e.try(ctx, n, i); err != nil {
 				return next, err
@@ -207,7 +210,7 @@ func (e *engine) try(ctx context.Context, n *notice, i int) error {
 			return err
 		}
 	}
-	got, err := ch.send(ctx, p, resumed)
+	got, err := ch.send(context.WithoutCancel(ctx), p, resumed) // it has its own bound
 	return e.after(n, i, ch, got, err)
 }
 

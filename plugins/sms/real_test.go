@@ -100,11 +100,7 @@ func TestDovecotsQuotaWarning(t *testing.T) {
 	w.start()
 	defer func() { w.end() }()
 	for _, kb := range []int{85, 12} {
-		save := exec.Command("doveadm", "-c", filepath.Join(s.Dir, "dovecot.conf"), "save", "-u", box1)
-		save.Stdin = strings.NewReader("Subject: x\n\n" + strings.Repeat(strings.Repeat("x", 63)+"\n", kb*16-4))
-		if out, err := save.CombinedOutput(); err != nil {
-			t.Fatalf("doveadm: %v\n%s", err, out)
-		}
+		fill(t, s, kb)
 		before := w.line.count()
 		for end := time.Now().Add(20 * time.Second); w.line.count() == before && time.Now().Before(end); {
 			time.Sleep(50 * time.Millisecond)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ceralacca/ceralacca/internal/fsx"
 )
@@ -25,7 +26,10 @@ type spoolSettings struct {
 // proves that smsd has it. So each is handed over exactly once, whenever this process is killed.
 type spool struct{ outgoing, staging string }
 
-var _ channel = spool{}
+var (
+	_ channel = spool{}
+	_ sweeper = spool{}
+)
 
 func newSpool(s spoolSettings) (spool, error) {
 	sp := spool{or(s.Outgoing, "/var/spool/sms/outgoing"), s.Staging}
@@ -51,7 +55,10 @@ func (s spool) name() string     { return "smstools" }
 func (s spool) before() legState { return staged }
 func (s spool) once() bool       { return false }
 
-func (s spool) file(p parcel) string { return "ceralacca-" + p.id }
+// spoolPrefix begins the names of our files.
+const spoolPrefix = "ceralacca-"
+
+func (s spool) file(p parcel) string { return spoolPrefix + p.id }
 
 // prepare writes the file aside. smsd chooses the alphabet: that of GSM, or UCS-2 when it does not do.
 func (s spool) prepare(p parcel) error {
@@ -71,4 +78,17 @@ func (s spool) send(_ context.Context, p parcel, resumed bool) (answer, error) {
 		return perhaps, err
 	}
 	return taken, nil
+}
+
+// sweep implements sweeper: a notice that another took the place of, before it was sent, leaves its file in staging, and so
+// does one that was given up. A file that is not there counts as handed over, so what another process might still send
+// must be let alone: its age has to be beyond that.
+func (s spool) sweep(now time.Time, age time.Duration, open map[string]bool) error {
+	return older(s.staging, now, age, func(name string) bool {
+		if strings.HasPrefix(name, "."+spoolPrefix) {
+			return true
+		}
+		id, ours := strings.CutPrefix(name, spoolPrefix)
+		return ours && !open[id]
+	})
 }

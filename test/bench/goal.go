@@ -38,6 +38,7 @@ func goals() []goal {
 		{name: "P10", text: "verifying and sealing 30 MB against OpenSSL", run: files},
 		{name: "P11", text: "the delivery agent against Dovecot's LMTP", run: delivery},
 		{name: "P12", text: "sealing with a key in a token against crypto11 alone, eight at a time", bare: true, run: hardware},
+		{name: "modules", text: "what the plug-ins sms and conserve take and keep, against files that are written and flushed", bare: true, run: moduleGoal},
 		{name: "directory", text: "reading a directory of 100,000 domains", once: true, bare: true, run: largeDirectory},
 		{name: "calls", text: "each kind of call of a plug-in against the same without one", run: pluginCalls},
 	}

@@ -114,13 +114,17 @@ var _ events.Subscriber = subscriber{}
 
 // Deliver implements events.Subscriber.
 func (s subscriber) Deliver(ctx context.Context, e events.Event, c events.Content) (events.Outcome, string, error) {
+	return deliver(ctx, s.Supervisor, e, c)
+}
+
+func deliver(ctx context.Context, s *host.Supervisor, e events.Event, c events.Content) (events.Outcome, string, error) {
 	var effect plugins.Effect
 	var err error
 	if s.Description().Kind == plugins.KindNotification {
-		effect, err = host.Notification{Supervisor: s.Supervisor}.Notify(ctx, plugins.Event{
+		effect, err = host.Notification{Supervisor: s}.Notify(ctx, plugins.Event{
 			Key: e.Key, Mailbox: e.Mailbox.String(), Name: string(e.Name), Time: e.Time.Unix()})
 	} else {
-		effect, err = host.Conservation{Supervisor: s.Supervisor}.Deposit(ctx, plugins.Bundle{
+		effect, err = host.Conservation{Supervisor: s}.Deposit(ctx, plugins.Bundle{
 			Key: e.Key, Mailbox: e.Mailbox.String(), Event: string(e.Name), Size: c.Size, SHA256: c.SHA256, MediaType: "message/rfc822",
 			Time: e.Time.Unix(),
 		}, host.Content{ReaderAt: c, Size: c.Size})
