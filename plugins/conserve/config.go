@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/imap"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/intake"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/sincro"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
@@ -36,6 +38,12 @@ type settings struct {
 	Warn             []int           `json:"warn"`
 	Delay            string          `json:"delay"`
 	LabClock         string          `json:"lab_clock"`
+
+	IMAP             string `json:"imap"`
+	IMAPAuthorities  string `json:"imap_authorities"`
+	IMAPMaster       string `json:"imap_master"`
+	IMAPPasswordFile string `json:"imap_password_file"`
+	IMAPSeparator    string `json:"imap_separator"`
 }
 
 // rule is what is written for one mailbox.
@@ -54,11 +62,8 @@ func isReceived(event string) bool { return slices.Contains([]string{"delivered"
 // keeps says whether an event of a mailbox is kept. An event that is not known is, unless the mailbox is off: a later host
 // may have kinds that we do not know, and what was not kept is lost.
 func (s settings) keeps(mailbox, event string) bool {
-	keep := s.Keep
-	if own := s.Mailboxes[mailbox].Keep; own != "" {
-		keep = own
-	}
-	switch keep {
+	event = strings.TrimPrefix(event, intake.Imported)
+	switch s.kept(mailbox) {
 	case "off":
 		return false
 	case "sent":
@@ -68,6 +73,14 @@ func (s settings) keeps(mailbox, event string) bool {
 	default:
 		return true
 	}
+}
+
+// kept is the rule of a mailbox.
+func (s settings) kept(mailbox string) string {
+	if own := s.Mailboxes[mailbox].Keep; own != "" {
+		return own
+	}
+	return s.Keep
 }
 
 // limit is the space of a mailbox in bytes, 0 without one. check has seen that it can be read.
@@ -104,7 +117,7 @@ func (s *settings) check() error {
 		s.Warn = []int{80, 90, 95}
 	}
 	slices.Sort(s.Warn)
-	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both"} {
+	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both", &s.IMAPSeparator: "*"} {
 		if *text == "" {
 			*text = preset
 		}
@@ -117,6 +130,11 @@ func (s *settings) check() error {
 	}
 	if _, err := parseSpace(s.Space); err != nil {
 		return err
+	}
+	if s.IMAP != "" {
+		if _, err := imap.Parse(s.IMAP, nil); err != nil {
+			return fmt.Errorf("imap: %w", err)
+		}
 	}
 	for mailbox, r := range s.Mailboxes {
 		if _, err := parseSpace(r.Space); err != nil {

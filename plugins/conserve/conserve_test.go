@@ -39,6 +39,7 @@ type world struct {
 	s     settings
 	down  atomic.Bool // the authority
 	clock *hand
+	more  string // of the configuration
 }
 
 const box = "mario@alfa.example"
@@ -134,7 +135,7 @@ func (w *world) config() string {
 	if len(w.s.Space) > 0 {
 		lines += "space = " + string(w.s.Space) + "\n"
 	}
-	good(w.t, os.WriteFile(w.file("c.toml"), []byte(lines), 0o600))
+	good(w.t, os.WriteFile(w.file("c.toml"), []byte(lines+w.more), 0o600))
 	return w.file("c.toml")
 }
 

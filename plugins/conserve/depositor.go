@@ -64,6 +64,7 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 	k := &keeper.Keeper{Box: box, Catalogue: s.catalogue(), Store: kept, Stamps: verifier.Stamps, Key: key, Parts: parts, Owner: s.Owner, OwnerID: s.OwnerID, Manual: s.Manual,
 		Version: version, Zone: zone, Delay: duration(s.Delay), Clock: s.clock(), Log: log}
 	d := &depositor{settings: s, box: box, store: kept, keeper: k, zone: zone, log: log, space: newSpace(box, s.catalogue())}
+	k.Books = &d.space.books
 	return d, d.space.load()
 }
 
@@ -93,6 +94,8 @@ func (d *depositor) Deposit(_ context.Context, b plugins.Bundle, content *plugin
 		_, err := io.Copy(io.Discard, content)
 		return plugins.Effect{Outcome: plugins.Done, Reference: notKept}, err
 	}
+	d.space.counting.RLock()
+	defer d.space.counting.RUnlock()
 	limit := d.settings.limit(b.Mailbox)
 	if u := d.space.of(b.Mailbox); !known && limit > 0 && u.Bytes+b.Size > limit {
 		d.space.refuse(b.Mailbox)

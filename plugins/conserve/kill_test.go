@@ -159,13 +159,18 @@ func (w *world) killed(config string, random *rand.Rand, done map[string]bool, n
 	return next
 }
 
+func (w *world) build() string {
+	w.t.Helper()
+	if out, err := exec.Command("go", "build", "-o", w.file("conserve"), ".").CombinedOutput(); err != nil {
+		w.t.Fatalf("go build: %v, %s", err, out)
+	}
+	return w.file("conserve")
+}
+
 // program builds the plug-in, and gives all that it needs to the user that it will be.
 func (w *world) program() (path string, may host.Isolation) {
 	w.t.Helper()
-	path, may = w.file("conserve"), host.Isolation{Network: true}
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		w.t.Fatalf("go build: %v, %s", err, out)
-	}
+	path, may = w.build(), host.Isolation{Network: true}
 	if os.Geteuid() != 0 {
 		return path, may
 	}

@@ -43,6 +43,7 @@ func plugin() plugins.Conservation {
 			if err != nil {
 				return nil, err
 			}
+			go d.follow(context.WithoutCancel(ctx))
 			go d.work(context.WithoutCancel(ctx)) // until the process ends, which may be at any instant
 			return d, nil
 		},

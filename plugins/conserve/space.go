@@ -14,6 +14,9 @@ import (
 type space struct {
 	box       *deposit.Box
 	catalogue keeper.Catalogue
+	// counting keeps deposits from coming in while those on disk are counted, books documents from going into packages.
+	counting sync.RWMutex
+	books    sync.Mutex
 
 	mu      sync.Mutex
 	used    map[string]plugins.Usage
@@ -26,20 +29,24 @@ func newSpace(box *deposit.Box, catalogue keeper.Catalogue) *space {
 
 // load counts again.
 func (s *space) load() error {
+	s.books.Lock()
+	defer s.books.Unlock()
+	s.counting.Lock()
+	defer s.counting.Unlock()
 	used := map[string]plugins.Usage{}
 	groups, err := s.box.Groups()
 	if err != nil {
 		return err
 	}
 	for _, g := range groups {
-		members, err := s.box.Members(g)
-		if err != nil {
-			return err
-		}
-		for _, m := range members {
+		err := s.box.Each(g, func(m deposit.Record) error {
 			// Documents of a package that is entered, and that are not filed yet, count twice: after a kill between the two, until
 			// the next load.
 			used[g.Mailbox] = plus(used[g.Mailbox], m.Size, 1)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	mailboxes, err := s.catalogue.Mailboxes()
@@ -96,4 +103,22 @@ func (s *space) full() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refused)
+}
+
+// release takes back what was added and not kept.
+func (s *space) release(mailbox string, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used[mailbox] = plus(s.used[mailbox], -bytes, -1)
+}
+
+// reserve adds a deposit that will be made, unless it goes beyond the limit; 0 is none.
+func (s *space) reserve(mailbox string, bytes, limit int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limit > 0 && s.used[mailbox].Bytes+bytes > limit {
+		return false
+	}
+	s.used[mailbox] = plus(s.used[mailbox], bytes, 1)
+	return true
 }
