@@ -56,7 +56,7 @@ func (d *depositor) work(ctx context.Context) {
 		release, err := lock(filepath.Join(d.settings.Folder, "lock"))
 		if err == nil {
 			defer release()
-			if err := d.space.load(); err != nil { // the other process may have taken deposits
+			if err := d.count(); err != nil { // the other process may have taken deposits
 				d.log.Error("the space of the mailboxes cannot be counted", "error", err)
 			}
 			d.keeper.Run(ctx, rand.Float64)
@@ -69,6 +69,16 @@ func (d *depositor) work(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// count reads from disk what each mailbox has.
+func (d *depositor) count() error {
+	if err := d.space.load(); err != nil || d.archive == nil {
+		return err
+	}
+	d.space.counting.Lock()
+	defer d.space.counting.Unlock()
+	return d.archive.count()
 }
 
 // lock takes the lock of the state, which goes with the process.

@@ -62,10 +62,14 @@ func (s *space) load() error {
 			used[mailbox] = plus(used[mailbox], e.Bytes, e.Items)
 		}
 	}
+	s.set(used)
+	return nil
+}
+
+func (s *space) set(used map[string]plugins.Usage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used = used
-	return nil
 }
 
 func plus(u plugins.Usage, bytes, items int64) plugins.Usage {
@@ -93,10 +97,32 @@ func (s *space) all() map[string]plugins.Usage {
 	return maps.Clone(s.used)
 }
 
-func (s *space) refuse(mailbox string) {
+// refuse notes that a mailbox is full, and says whether that is new.
+func (s *space) refuse(mailbox string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	news := !s.refused[mailbox]
 	s.refused[mailbox] = true
+	return news
+}
+
+// accept notes that it is not.
+func (s *space) accept(mailbox string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.refused, mailbox)
+}
+
+// fullest is the mailbox whose space is used the most, and by how many per cent.
+func (s *space) fullest(limit func(mailbox string) int64) (name string, percent float64) {
+	for mailbox, u := range s.all() {
+		if n := limit(mailbox); n > 0 {
+			if used := float64(u.Bytes) / float64(n) * 100; used > percent {
+				name, percent = mailbox, used
+			}
+		}
+	}
+	return name, percent
 }
 
 func (s *space) full() int {

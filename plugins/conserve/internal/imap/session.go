@@ -249,3 +249,18 @@ func (w *whole) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Personal is what names of folders of the mailbox itself begin with, mostly nothing.
+func (s *Session) Personal() (prefix string, err error) {
+	if !s.c.Caps().Has(imap.CapNamespace) {
+		return "", nil
+	}
+	spaces, err := s.c.Namespace().Wait()
+	if err != nil {
+		return "", s.fault(err)
+	}
+	if len(spaces.Personal) == 0 {
+		return "", nil
+	}
+	return spaces.Personal[0].Prefix, nil
+}
