@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 // copies is the security archive at work.
 type copies struct {
 	*archive.Archive
-	space   *space
-	missing atomic.Int64 // messages without a copy
+	space    *space
+	missing  atomic.Int64 // messages without a copy
+	counting sync.RWMutex // keeps copies from being made while those on disk are counted
 }
 
 // openArchive returns nil where there is none.
@@ -36,8 +38,10 @@ func openArchive(s settings) (*copies, error) {
 	return c, c.count()
 }
 
-// count reads from disk what each mailbox has. No copies are to be made meanwhile.
+// count reads from disk what each mailbox has.
 func (c *copies) count() error {
+	c.counting.Lock()
+	defer c.counting.Unlock()
 	totals, err := c.Totals(true)
 	if err != nil {
 		return err
@@ -71,6 +75,8 @@ func (d *depositor) copied(b plugins.Bundle, content io.Reader) (io.ReadCloser, 
 	if d.archive == nil || !d.settings.archives(b.Mailbox, b.Event) {
 		return io.NopCloser(content), nil
 	}
+	d.archive.counting.RLock()
+	defer d.archive.counting.RUnlock()
 	r := d.record(b)
 	_, known, err := d.archive.Find(b.Key)
 	if err != nil {

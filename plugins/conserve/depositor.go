@@ -94,8 +94,6 @@ func (d *depositor) Deposit(_ context.Context, b plugins.Bundle, content *plugin
 	if err != nil {
 		return plugins.Effect{}, err
 	}
-	d.space.counting.RLock()
-	defer d.space.counting.RUnlock()
 	keep, limit := known || d.settings.keeps(b.Mailbox, b.Event), d.settings.limit(b.Mailbox)
 	if u := d.space.of(b.Mailbox); keep && !known && limit > 0 && u.Bytes+b.Size > limit {
 		d.space.refuse(b.Mailbox)
@@ -117,6 +115,7 @@ func (d *depositor) Deposit(_ context.Context, b plugins.Bundle, content *plugin
 }
 
 func (d *depositor) take(b plugins.Bundle, content io.Reader) (plugins.Effect, error) {
+	defer d.space.begin(b.Key)()
 	r, fresh, err := d.box.Take(d.record(b), content)
 	if errors.Is(err, deposit.ErrKey) {
 		return plugins.Effect{Outcome: plugins.Refused, Reason: err.Error()}, nil
@@ -125,8 +124,8 @@ func (d *depositor) take(b plugins.Bundle, content io.Reader) (plugins.Effect, e
 		return plugins.Effect{}, err
 	}
 	if fresh {
-		used, size := d.space.add(b.Mailbox, b.Size)
-		d.tell("the space of a mailbox fills", b.Mailbox, used.Bytes, size, d.settings.limit(b.Mailbox))
+		used := d.space.add(r)
+		d.tell("the space of a mailbox fills", b.Mailbox, used.Bytes, b.Size, d.settings.limit(b.Mailbox))
 	}
 	return plugins.Effect{Outcome: plugins.Done, Reference: reference(r)}, nil
 }

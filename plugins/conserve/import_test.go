@@ -386,3 +386,38 @@ func TestImportMemory(t *testing.T) {
 		t.Errorf("peaks are %v bytes: want at most 64 MiB, and no growth", peaks)
 	}
 }
+
+// However deposits and counts fall together, each deposit counts once.
+func TestCountsWhileDepositsComeIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.open()
+	all, stop := sync.WaitGroup{}, make(chan struct{})
+	for hand := range 4 {
+		all.Go(func() {
+			for i := range 60 {
+				w.deposit(d, bundle(fmt.Sprint("k", hand, "-", i), "delivered"))
+			}
+		})
+	}
+	counts := sync.WaitGroup{}
+	counts.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := d.space.reload(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	all.Wait()
+	close(stop)
+	counts.Wait()
+	if u := d.space.of(box); u.Items != 240 {
+		t.Errorf("%d items are counted, want 240", u.Items)
+	}
+}

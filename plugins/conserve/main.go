@@ -73,11 +73,9 @@ func (d *depositor) work(ctx context.Context) {
 
 // count reads from disk what each mailbox has.
 func (d *depositor) count() error {
-	if err := d.space.load(); err != nil || d.archive == nil {
+	if err := d.space.reload(); err != nil || d.archive == nil {
 		return err
 	}
-	d.space.counting.Lock()
-	defer d.space.counting.Unlock()
 	return d.archive.count()
 }
 

@@ -84,7 +84,7 @@ func (f *follower) look(s settings, counted *space) error {
 	if err != nil {
 		return err
 	}
-	if err := counted.load(); err != nil {
+	if err := counted.reload(); err != nil {
 		return err
 	}
 	f.mark, f.dirty = string(text), busy
@@ -99,6 +99,6 @@ func (d *depositor) follow(ctx context.Context) {
 		if err := known.look(d.settings, d.space); err != nil {
 			d.log.Error("the space of the mailboxes cannot be counted", "error", err)
 		}
-		pause = max(time.Second, 20*system.Now().Sub(began)) // deposits wait while it counts
+		pause = max(time.Second, 20*system.Now().Sub(began))
 	}
 }

@@ -21,7 +21,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/fsx"
 )
 
@@ -303,13 +305,19 @@ func (b *Box) Members(g Group) ([]Record, error) {
 	return members, err
 }
 
+// abandoned is how old a file must be that was being written before it is taken for that of a process that was killed.
+const abandoned = time.Hour
+
 // Close removes the folder of a group when there is nothing left in it but what is preserved: of two calls with one key the
-// slower may have written after the faster had its content in a package.
+// slower may have written after the faster had its content in a package; and what a process was writing when it was killed.
 func (b *Box) Close(g Group) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entries, _ := os.ReadDir(b.GroupDir(g)) // what cannot be read stays
 	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.Name()[0] == '.' && (clock.System{}).Now().Sub(info.ModTime()) > abandoned {
+			_ = fsx.Remove(filepath.Join(b.GroupDir(g), e.Name())) // it is tried again
+		}
 		if name, ok := strings.CutSuffix(e.Name(), ".eml"); ok {
 			if r, ok, err := b.read(name); ok && err == nil && r.Package != "" {
 				_ = fsx.Remove(filepath.Join(b.GroupDir(g), e.Name())) // it is tried again
