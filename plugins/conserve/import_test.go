@@ -28,7 +28,10 @@ import (
 )
 
 // relay has a Dovecot that listens at a unix socket alone listen at a port.
-func relay(t *testing.T, socket string) (address string) {
+func relay(t *testing.T, socket string) (address string) { return cutting(t, socket, 0, 0) }
+
+// cutting is a relay whose first connections break off when the server has sent so many bytes.
+func cutting(t *testing.T, socket string, connections, bytes int64) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	good(t, err)
@@ -44,12 +47,19 @@ func relay(t *testing.T, socket string) (address string) {
 				_ = in.Close()
 				continue
 			}
-			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-				go func() {
-					_, _ = io.Copy(pair[0], pair[1])
-					_ = pair[0].Close()
-				}()
+			connections--
+			var answers io.Reader = out
+			if connections >= 0 {
+				answers = io.LimitReader(out, bytes)
 			}
+			go func() {
+				_, _ = io.Copy(in, answers)
+				_ = in.Close()
+			}()
+			go func() {
+				_, _ = io.Copy(out, in)
+				_ = out.Close()
+			}()
 		}
 	}()
 	return listener.Addr().String()
@@ -419,5 +429,27 @@ func TestCountsWhileDepositsComeIn(t *testing.T) {
 	counts.Wait()
 	if u := d.space.of(box); u.Items != 240 {
 		t.Errorf("%d items are counted, want 240", u.Items)
+	}
+}
+
+// A connection that breaks off in the middle of a message does not make a message of the half of it.
+func TestImportCutOff(t *testing.T) {
+	t.Parallel()
+	w, server := withDovecot(t)
+	whole := certified("large", "X-Trasporto: posta-certificata") + strings.Repeat("Nel mezzo del cammin di nostra vita\n", 20_000)
+	server.Put(box, "", old, whole)
+	server.Put(box, "", old, certified("small", "X-Trasporto: posta-certificata"))
+	w.open()
+	w.master(cutting(t, server.IMAP, 2, 300_000), dovecot.MasterPassword) // the survey, and the first try
+	w.importing(exitGood, ": 2 messages", box)
+	if r := w.imported()["large"]; r.Size != int64(len(strings.ReplaceAll(whole, "\n", "\r\n"))) {
+		t.Errorf("%d bytes are kept", r.Size)
+	}
+	good(t, os.RemoveAll(w.file("state")))
+	w.path("state")
+	w.master(cutting(t, server.IMAP, 1000, 300_000), dovecot.MasterPassword)
+	w.importing(exitWrong, "message 1 cannot be read", box)
+	if diff := cmp.Diff(map[string]string{"small": "imported-delivered"}, events(w.imported())); diff != "" {
+		t.Errorf("from a server that always breaks off (-want +got):\n%s", diff)
 	}
 }
