@@ -360,7 +360,7 @@ func TestTakeBesideClose(t *testing.T) {
 
 // A hundred thousand messages take no more memory than a thousand. IMPORT_MESSAGES sets how many there are.
 func TestImportMemory(t *testing.T) {
-	many := 20_000
+	many := 10_000
 	if text := os.Getenv("IMPORT_MESSAGES"); text != "" {
 		_, err := fmt.Sscan(text, &many)
 		good(t, err)

@@ -72,6 +72,7 @@ const kills = 100
 func TestKilledAtAnyInstant(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.archived("both", "0")
 	config, err := json.Marshal(w.values())
 	good(t, err)
 	seed := uint64(clock.System{}.Now().UnixNano())
@@ -88,6 +89,9 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	for key := range done { // a host repeats none of these
 		if s := w.state(d, key); s != plugins.Pending && s != plugins.Kept {
 			t.Errorf("%s was answered and is lost: %v", key, s)
+		}
+		if w.copy(d, key) != text(key) {
+			t.Errorf("%s was answered and is not in the archive", key)
 		}
 	}
 	good(t, d.keeper.Pass(t.Context()))
@@ -199,8 +203,12 @@ func TestPluginCheck(t *testing.T) {
 
 // values is the configuration as a host has it.
 func (w *world) values() map[string]any {
-	return map[string]any{"folder": w.s.Folder, "owner": w.s.Owner, "certificate": w.s.Certificate, "key": w.s.Key, "signers": w.s.Signers,
+	values := map[string]any{"folder": w.s.Folder, "owner": w.s.Owner, "certificate": w.s.Certificate, "key": w.s.Key, "signers": w.s.Signers,
 		"stamp_url": w.s.StampURL, "stamp_authorities": w.s.StampAuthorities, "store_directory": w.s.StoreDirectory, "delay": "0s"}
+	if w.s.Archive != "" {
+		values["archive"], values["archive_directory"] = w.s.Archive, w.s.ArchiveDirectory
+	}
+	return values
 }
 
 // A real host has a message kept, under its own process's loop.
