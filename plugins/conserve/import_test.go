@@ -293,11 +293,9 @@ func TestImportKilled(t *testing.T) {
 	for range 8 {
 		cmd := exec.Command(program, "import", "--config", config, "--quiet", box)
 		good(t, cmd.Start())
-		timer := time.AfterFunc(time.Duration(300+random.IntN(1200))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		if cmd.Wait() != nil {
+		if killedAfter(t, cmd, time.Duration(random.IntN(400))*time.Millisecond, func() bool { return files(t, w.file("state/keys")) > last }) {
 			killed++
 		}
-		timer.Stop()
 		n := files(t, w.file("state/keys"))
 		if n < last {
 			t.Errorf("%d deposits after a kill, %d before", n, last)
@@ -314,6 +312,29 @@ func TestImportKilled(t *testing.T) {
 		t.Errorf("%d messages, want %d", n, messages)
 	}
 	w.counts(d, messages)
+}
+
+// killedAfter kills a program a while after it has begun to work, and says whether that was before its end.
+func killedAfter(t *testing.T, cmd *exec.Cmd, while time.Duration, begun func() bool) bool {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for !begun() {
+		select {
+		case err := <-ended:
+			good(t, err)
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	select {
+	case err := <-ended:
+		good(t, err)
+		return false
+	case <-time.After(while):
+		_ = cmd.Process.Kill()
+		return <-ended != nil
+	}
 }
 
 // files counts the records below a folder, without what a kill has left aside.
