@@ -30,11 +30,27 @@ const usage = `conserve keeps certified mail for years. ceralacca starts it as a
   conserve list    [--config FILE] MAILBOX               the packages of a mailbox
   conserve verify  [--config FILE] PACKAGE|FOLDER ...    whether packages hold; --all: every one that is preserved
   conserve exhibit [--config FILE] PACKAGE FOLDER        a package, for openssl and sha256sum to check
+  conserve import  [--config FILE] [OPTIONS] MAILBOX ... old certified mail out of Dovecot; --all: of every mailbox that
+                                                         has a rule or documents. It goes on where it was stopped
+      --folder NAME   this folder alone, may be repeated; otherwise all but those for trash, junk and drafts
+      --since DATE --before DATE   by the day at which it came in, the first day in, the last one out
+      --everything    also what is not certified
+      --dry-run       only count what would be taken
+      --quiet         no progress
+  conserve restore [--config FILE] [OPTIONS] MAILBOX     what the security archive has, back into the mailbox; it goes on
+                                                         where it was stopped, and puts each message once
+      --into FOLDER   "Ripristino" and the day without it; created and subscribed to
+      --since DATE --before DATE   by the day of the event, the first day in, the last one out
+      --event EVENT   these alone, may be repeated: delivered, accepted, delivery, ...
+      --quiet         no progress
 
 FILE is the configuration of ceralacca, or one with what stands in [plugins.conserve.config];
-/etc/ceralacca/ceralacca.toml without it. The commands only read. Run them as the plug-in's user.
+/etc/ceralacca/ceralacca.toml without it. Run the commands as the plug-in's user, beside the plug-in or without it. All but
+import and restore only read; these need imap, imap_master and imap_password_file in the configuration.
 
 Examples:
+  conserve import --before 2026-11-30 mario@alfa.example
+  conserve restore --since 2026-11-01 --event delivered mario@alfa.example
   conserve status
   conserve verify --all
   conserve exhibit mario@alfa.example/2026-11-30-001 /tmp/for-the-court
@@ -80,6 +96,12 @@ func (c command) run(ctx context.Context, args []string) int {
 }
 
 func (c command) dispatch(ctx context.Context, name string, args []string) error {
+	if name == "import" {
+		return c.importMail(ctx, args)
+	}
+	if name == "restore" {
+		return c.restore(ctx, args)
+	}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	file := flags.String("config", "/etc/ceralacca/ceralacca.toml", "")
@@ -153,7 +175,7 @@ func (c command) status(_ context.Context, s settings, args []string) error {
 		_, e := fmt.Fprintln(c.out, line)
 		err = errors.Join(err, e)
 	}
-	return err
+	return errors.Join(err, c.archiveStatus(s, args))
 }
 
 // width of a bar, in characters.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/internal/clock"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/imap"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/intake"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/sincro"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/stamp"
@@ -36,12 +39,24 @@ type settings struct {
 	Warn             []int           `json:"warn"`
 	Delay            string          `json:"delay"`
 	LabClock         string          `json:"lab_clock"`
+
+	Archive          string          `json:"archive"`
+	ArchiveDirectory string          `json:"archive_directory"`
+	ArchiveSpace     json.RawMessage `json:"archive_space"`
+
+	IMAP             string `json:"imap"`
+	IMAPAuthorities  string `json:"imap_authorities"`
+	IMAPMaster       string `json:"imap_master"`
+	IMAPPasswordFile string `json:"imap_password_file"`
+	IMAPSeparator    string `json:"imap_separator"`
 }
 
 // rule is what is written for one mailbox.
 type rule struct {
-	Keep  string          `json:"keep"`
-	Space json.RawMessage `json:"space"`
+	Keep         string          `json:"keep"`
+	Space        json.RawMessage `json:"space"`
+	Archive      string          `json:"archive"`
+	ArchiveSpace json.RawMessage `json:"archive_space"`
 }
 
 // sent are the events of who sends, received those of who receives.
@@ -54,11 +69,12 @@ func isReceived(event string) bool { return slices.Contains([]string{"delivered"
 // keeps says whether an event of a mailbox is kept. An event that is not known is, unless the mailbox is off: a later host
 // may have kinds that we do not know, and what was not kept is lost.
 func (s settings) keeps(mailbox, event string) bool {
-	keep := s.Keep
-	if own := s.Mailboxes[mailbox].Keep; own != "" {
-		keep = own
-	}
-	switch keep {
+	return allows(s.kept(mailbox), event)
+}
+
+func allows(rule, event string) bool {
+	event = strings.TrimPrefix(event, intake.Imported)
+	switch rule {
 	case "off":
 		return false
 	case "sent":
@@ -70,13 +86,44 @@ func (s settings) keeps(mailbox, event string) bool {
 	}
 }
 
-// limit is the space of a mailbox in bytes, 0 without one. check has seen that it can be read.
-func (s settings) limit(mailbox string) int64 {
-	space := s.Space
-	if own := s.Mailboxes[mailbox].Space; len(own) > 0 {
-		space = own
+// kept is the rule of a mailbox.
+func (s settings) kept(mailbox string) string {
+	if own := s.Mailboxes[mailbox].Keep; own != "" {
+		return own
 	}
-	n, _ := parseSpace(space) // checked at the start
+	return s.Keep
+}
+
+// archives says whether the archive has a copy of an event of a mailbox, by the same words.
+func (s settings) archives(mailbox, event string) bool {
+	rule := s.Archive
+	if own := s.Mailboxes[mailbox].Archive; own != "" {
+		rule = own
+	}
+	return allows(rule, event)
+}
+
+func (s settings) hasArchive() bool {
+	has := s.Archive != "off"
+	for _, r := range s.Mailboxes {
+		has = has || r.Archive != "" && r.Archive != "off"
+	}
+	return has
+}
+
+// limit is the space of a mailbox in bytes, 0 without one. check has seen that it can be read.
+func (s settings) limit(mailbox string) int64 { return size(s.Space, s.Mailboxes[mailbox].Space) }
+
+// archiveLimit is that of its archive.
+func (s settings) archiveLimit(mailbox string) int64 {
+	return size(s.ArchiveSpace, s.Mailboxes[mailbox].ArchiveSpace)
+}
+
+func size(all, own json.RawMessage) int64 {
+	if len(own) > 0 {
+		all = own
+	}
+	n, _ := parseSpace(all) // checked at the start
 	return n
 }
 
@@ -104,7 +151,7 @@ func (s *settings) check() error {
 		s.Warn = []int{80, 90, 95}
 	}
 	slices.Sort(s.Warn)
-	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both"} {
+	for text, preset := range map[*string]string{&s.StampTimeout: "30s", &s.Delay: "30m", &s.Keep: "both", &s.IMAPSeparator: "*", &s.Archive: "off"} {
 		if *text == "" {
 			*text = preset
 		}
@@ -115,12 +162,12 @@ func (s *settings) check() error {
 	if s.OwnerID != "" && !sincro.GoodID(s.OwnerID) {
 		return fmt.Errorf("owner_id is %q, not an identifier as the standard allows; write VATIT- and the VAT number, or TINIT- and the tax code", s.OwnerID)
 	}
-	if _, err := parseSpace(s.Space); err != nil {
+	if err := s.checkSpaces(); err != nil {
 		return err
 	}
-	for mailbox, r := range s.Mailboxes {
-		if _, err := parseSpace(r.Space); err != nil {
-			return fmt.Errorf("mailboxes.%q: %w", mailbox, err)
+	if s.IMAP != "" {
+		if _, err := imap.Parse(s.IMAP, nil); err != nil {
+			return fmt.Errorf("imap: %w", err)
 		}
 	}
 	for key, text := range map[string]string{"stamp_timeout": s.StampTimeout, "delay": s.Delay} {
@@ -129,6 +176,25 @@ func (s *settings) check() error {
 		}
 	}
 	return s.checkStore()
+}
+
+func (s *settings) checkSpaces() error {
+	for _, space := range []json.RawMessage{s.Space, s.ArchiveSpace} {
+		if _, err := parseSpace(space); err != nil {
+			return err
+		}
+	}
+	for mailbox, r := range s.Mailboxes {
+		for _, space := range []json.RawMessage{r.Space, r.ArchiveSpace} {
+			if _, err := parseSpace(space); err != nil {
+				return fmt.Errorf("mailboxes.%q: %w", mailbox, err)
+			}
+		}
+	}
+	if s.hasArchive() && (s.ArchiveDirectory == "" || s.ArchiveDirectory == s.Folder || s.ArchiveDirectory == s.StoreDirectory) {
+		return errors.New("archive wants an archive_directory of its own")
+	}
+	return nil
 }
 
 // duration reads what check has seen.

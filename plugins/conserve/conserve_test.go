@@ -39,6 +39,7 @@ type world struct {
 	s     settings
 	down  atomic.Bool // the authority
 	clock *hand
+	more  string // of the configuration
 }
 
 const box = "mario@alfa.example"
@@ -134,6 +135,7 @@ func (w *world) config() string {
 	if len(w.s.Space) > 0 {
 		lines += "space = " + string(w.s.Space) + "\n"
 	}
+	lines += w.more
 	if b := w.s.StoreS3; b != nil {
 		lines += fmt.Sprintf("[store_s3]\nendpoint = %q\nregion = %q\nbucket = %q\nprefix = %q\naccess_key_file = %q\nsecret_key_file = %q\nauthorities = %q\n",
 			b.Endpoint, b.Region, b.Bucket, b.Prefix, b.AccessKeyFile, b.SecretKeyFile, b.Authorities)

@@ -30,6 +30,7 @@ type depositor struct {
 	store    store.Store
 	keeper   *keeper.Keeper
 	space    *space
+	archive  *copies // nil without
 	zone     *time.Location
 	log      *slog.Logger
 }
@@ -64,6 +65,10 @@ func open(s settings, log *slog.Logger) (*depositor, error) {
 	k := &keeper.Keeper{Box: box, Catalogue: s.catalogue(), Store: kept, Stamps: verifier.Stamps, Key: key, Parts: parts, Owner: s.Owner, OwnerID: s.OwnerID, Manual: s.Manual,
 		Version: version, Zone: zone, Delay: duration(s.Delay), Clock: s.clock(), Log: log}
 	d := &depositor{settings: s, box: box, store: kept, keeper: k, zone: zone, log: log, space: newSpace(box, s.catalogue())}
+	k.Books = &d.space.books
+	if d.archive, err = openArchive(s); err != nil {
+		return nil, fmt.Errorf("archive_directory: %w", err)
+	}
 	return d, d.space.load()
 }
 
@@ -101,21 +106,29 @@ func (d *depositor) Deposit(_ context.Context, b plugins.Bundle, content *plugin
 	if err != nil {
 		return plugins.Effect{}, err
 	}
-	if !known && !d.settings.keeps(b.Mailbox, b.Event) {
-		_, err := io.Copy(io.Discard, content)
-		return plugins.Effect{Outcome: plugins.Done, Reference: notKept}, err
-	}
-	limit := d.settings.limit(b.Mailbox)
-	if u := d.space.of(b.Mailbox); !known && limit > 0 && u.Bytes+b.Size > limit {
+	keep, limit := known || d.settings.keeps(b.Mailbox, b.Event), d.settings.limit(b.Mailbox)
+	if u := d.space.of(b.Mailbox); keep && !known && limit > 0 && u.Bytes+b.Size > limit {
 		d.space.refuse(b.Mailbox)
 		return plugins.Effect{Outcome: plugins.Later, Reason: fmt.Sprintf("the space of the mailbox is full: %d of %d bytes; give it more in mailboxes", u.Bytes, limit)}, nil
 	}
-	return d.take(b, content)
+	source, err := d.copied(b, content)
+	if errors.Is(err, deposit.ErrKey) {
+		return plugins.Effect{Outcome: plugins.Refused, Reason: err.Error()}, nil
+	}
+	if err != nil {
+		return plugins.Effect{}, err
+	}
+	defer func() { _ = source.Close() }() // it was only read
+	if !keep {
+		_, err := io.Copy(io.Discard, source)
+		return plugins.Effect{Outcome: plugins.Done, Reference: notKept}, err
+	}
+	return d.take(b, source)
 }
 
 func (d *depositor) take(b plugins.Bundle, content io.Reader) (plugins.Effect, error) {
-	r, fresh, err := d.box.Take(deposit.Record{Key: b.Key, Mailbox: b.Mailbox, Event: b.Event, MediaType: b.MediaType,
-		Day: keeper.Day(time.Unix(b.Time, 0), d.zone), SHA256: hex.EncodeToString(b.SHA256), Size: b.Size, Time: b.Time}, content)
+	defer d.space.begin(b.Key)()
+	r, fresh, err := d.box.Take(d.record(b), content)
 	if errors.Is(err, deposit.ErrKey) {
 		return plugins.Effect{Outcome: plugins.Refused, Reason: err.Error()}, nil
 	}
@@ -123,8 +136,8 @@ func (d *depositor) take(b plugins.Bundle, content io.Reader) (plugins.Effect, e
 		return plugins.Effect{}, err
 	}
 	if fresh {
-		used, size := d.space.add(b.Mailbox, b.Size)
-		d.tell(b.Mailbox, used, size)
+		used := d.space.add(r)
+		d.tell("the space of a mailbox fills", b.Mailbox, used.Bytes, b.Size, d.settings.limit(b.Mailbox))
 	}
 	return plugins.Effect{Outcome: plugins.Done, Reference: reference(r)}, nil
 }
@@ -132,13 +145,12 @@ func (d *depositor) take(b plugins.Bundle, content io.Reader) (plugins.Effect, e
 // reference is the same for the same key, whatever becomes of it.
 func reference(r deposit.Record) string { return r.Day + "/" + r.SHA256 }
 
-// tell logs the thresholds that the last deposit has passed.
-func (d *depositor) tell(mailbox string, after plugins.Usage, size int64) {
-	limit := d.settings.limit(mailbox)
+// tell logs the thresholds that the last deposit, of size bytes, has passed.
+func (d *depositor) tell(what, mailbox string, used, size, limit int64) {
 	for _, threshold := range d.settings.Warn {
 		at := limit / 100 * int64(threshold)
-		if limit > 0 && after.Bytes >= at && after.Bytes-size < at {
-			d.log.Warn("the space of a mailbox fills", "mailbox", mailbox, "percent", threshold, "bytes", after.Bytes, "limit", limit)
+		if limit > 0 && used >= at && used-size < at {
+			d.log.Warn(what, "mailbox", mailbox, "percent", threshold, "bytes", used, "limit", limit)
 		}
 	}
 }
@@ -203,15 +215,8 @@ const tolerated = 3
 
 // Health implements plugins.Healther.
 func (d *depositor) Health() plugins.Health {
-	state, full, worst := d.keeper.State(), d.space.full(), 0.0
-	name := ""
-	for mailbox, u := range d.space.all() {
-		if limit := d.settings.limit(mailbox); limit > 0 {
-			if used := float64(u.Bytes) / float64(limit) * 100; used > worst {
-				worst, name = used, mailbox
-			}
-		}
-	}
+	state, full := d.keeper.State(), d.space.full()
+	name, worst := d.space.fullest(d.settings.limit)
 	h := plugins.Health{Measures: []plugins.Measure{
 		{Name: "packages_waiting", Value: float64(state.Waiting)}, {Name: "package_failures", Value: float64(state.Failures)},
 		{Name: "mailboxes_full", Value: float64(full)}, {Name: "fullest_mailbox_percent", Value: worst},
@@ -223,6 +228,9 @@ func (d *depositor) Health() plugins.Health {
 		h.Problem = fmt.Sprintf("the space of %s is used to %.0f %%: give it more", name, worst)
 	case state.Failures > tolerated:
 		h.Problem = "packages are not preserved: " + state.Problem
+	}
+	if d.archive != nil {
+		d.archiveHealth(&h)
 	}
 	return h
 }

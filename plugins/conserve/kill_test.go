@@ -85,6 +85,7 @@ func TestKilledAtAnyInstantWithABucket(t *testing.T) {
 
 // survives kills, where packages lie below a folder.
 func (w *world) survives(t *testing.T, kills int, stored string) {
+	w.archived("both", "0")
 	config, err := json.Marshal(w.values())
 	good(t, err)
 	seed := uint64(clock.System{}.Now().UnixNano())
@@ -101,6 +102,9 @@ func (w *world) survives(t *testing.T, kills int, stored string) {
 	for key := range done { // a host repeats none of these
 		if s := w.state(d, key); s != plugins.Pending && s != plugins.Kept {
 			t.Errorf("%s was answered and is lost: %v", key, s)
+		}
+		if w.copy(d, key) != text(key) {
+			t.Errorf("%s was answered and is not in the archive", key)
 		}
 	}
 	good(t, d.keeper.Pass(t.Context()))
@@ -172,13 +176,18 @@ func (w *world) killed(config string, random *rand.Rand, done map[string]bool, n
 	return next
 }
 
+func (w *world) build() string {
+	w.t.Helper()
+	if out, err := exec.Command("go", "build", "-o", w.file("conserve"), ".").CombinedOutput(); err != nil {
+		w.t.Fatalf("go build: %v, %s", err, out)
+	}
+	return w.file("conserve")
+}
+
 // program builds the plug-in, and gives all that it needs to the user that it will be.
 func (w *world) program() (path string, may host.Isolation) {
 	w.t.Helper()
-	path, may = w.file("conserve"), host.Isolation{Network: true}
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		w.t.Fatalf("go build: %v, %s", err, out)
-	}
+	path, may = w.build(), host.Isolation{Network: true}
 	if os.Geteuid() != 0 {
 		return path, may
 	}
@@ -212,9 +221,12 @@ func (w *world) values() map[string]any {
 	if b := w.s.StoreS3; b != nil {
 		values["store_s3"] = map[string]any{"endpoint": b.Endpoint, "region": b.Region, "bucket": b.Bucket, "prefix": b.Prefix,
 			"access_key_file": b.AccessKeyFile, "secret_key_file": b.SecretKeyFile, "authorities": b.Authorities}
-		return values
+	} else {
+		values["store_directory"] = w.s.StoreDirectory
 	}
-	values["store_directory"] = w.s.StoreDirectory
+	if w.s.Archive != "" {
+		values["archive"], values["archive_directory"] = w.s.Archive, w.s.ArchiveDirectory
+	}
 	return values
 }
 

@@ -43,6 +43,7 @@ func plugin() plugins.Conservation {
 			if err != nil {
 				return nil, err
 			}
+			go d.follow(context.WithoutCancel(ctx))
 			go d.work(context.WithoutCancel(ctx)) // until the process ends, which may be at any instant
 			return d, nil
 		},
@@ -55,7 +56,7 @@ func (d *depositor) work(ctx context.Context) {
 		release, err := lock(filepath.Join(d.settings.Folder, "lock"))
 		if err == nil {
 			defer release()
-			if err := d.space.load(); err != nil { // the other process may have taken deposits
+			if err := d.count(); err != nil { // the other process may have taken deposits
 				d.log.Error("the space of the mailboxes cannot be counted", "error", err)
 			}
 			d.keeper.Run(ctx, rand.Float64)
@@ -68,6 +69,14 @@ func (d *depositor) work(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// count reads from disk what each mailbox has.
+func (d *depositor) count() error {
+	if err := d.space.reload(); err != nil || d.archive == nil {
+		return err
+	}
+	return d.archive.count()
 }
 
 // lock takes the lock of the state, which goes with the process.

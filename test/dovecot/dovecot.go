@@ -32,6 +32,8 @@ type Server struct {
 	Dir, UserDB, LMTP, IMAP string
 	t                       testing.TB
 	cmd                     *exec.Cmd
+	put                     int
+	made                    map[string]bool // folders of Put
 	log                     string
 }
 
@@ -52,7 +54,7 @@ func Start(t testing.TB, users ...User) *Server {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	run := filepath.Join(dir, "run")
 	s := &Server{
-		t: t, Dir: dir, log: filepath.Join(dir, "log"),
+		t: t, Dir: dir, made: map[string]bool{}, log: filepath.Join(dir, "log"),
 		UserDB: filepath.Join(run, "userdb"), LMTP: filepath.Join(run, "lmtp-test"), IMAP: filepath.Join(run, "imap-test"),
 	}
 	s.write(users)
@@ -132,6 +134,39 @@ func (s *Server) Down() {
 	_ = s.cmd.Process.Signal(os.Interrupt)
 	_ = s.cmd.Wait()
 	s.cmd = nil
+}
+
+// Put writes a message into a folder of a mailbox, "" for the inbox, as one that came in at the time, past the server; lines end
+// with LF in the file. It returns the file's path, whose name changes once the server has seen it.
+func (s *Server) Put(address, folder string, at time.Time, text string) (path string) {
+	s.t.Helper()
+	dir := filepath.Join(s.home(address), "Maildir")
+	if folder != "" {
+		dir = filepath.Join(dir, "."+folder)
+	}
+	if !s.made[dir] {
+		for _, d := range []string{s.home(address), filepath.Join(s.home(address), "Maildir"), dir, filepath.Join(dir, "cur"), filepath.Join(dir, "tmp"), filepath.Join(dir, "new")} {
+			must(s.t, os.MkdirAll(d, 0o700))
+			must(s.t, os.Chown(d, mailUID, mailUID))
+		}
+		s.made[dir] = true
+	}
+	s.put++
+	path = filepath.Join(dir, "new", fmt.Sprintf("%d.M%09d.test", at.Unix(), s.put))
+	must(s.t, os.WriteFile(path, []byte(text), 0o600))
+	must(s.t, os.Chown(path, mailUID, mailUID))
+	must(s.t, os.Chtimes(path, at, at))
+	return path
+}
+
+// Admin runs doveadm and returns what it says.
+func (s *Server) Admin(args ...string) string {
+	s.t.Helper()
+	text, err := exec.Command("doveadm", append([]string{"-c", s.conf()}, args...)...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("doveadm %v: %v: %s", args, err, text)
+	}
+	return string(text)
 }
 
 // Messages returns the files of every message in every folder of a mailbox, in no order of meaning.
@@ -218,6 +253,9 @@ userdb {
 }
 namespace inbox {
   inbox = yes
+  mailbox Trash {
+    special_use = \Trash
+  }
 }
 service auth {
   unix_listener userdb {

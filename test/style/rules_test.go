@@ -36,6 +36,8 @@ func seeds() []seed {
 		{"libraries", "cmd/ceralacca/a.go", "package main\nimport _ §github.com/pelletier/go-toml/v2§\n", "only internal/config may import"},
 		{"libraries", "lda/a_test.go", "package lda\nimport _ §github.com/emersion/go-milter§\n", ""},
 		{"libraries", "deploy/lab/a.go", "package lab\nimport _ §github.com/emersion/go-imap/v2§\n", ""},
+		{"libraries", "plugins/conserve/internal/imap/a.go", "package imap\nimport _ §github.com/emersion/go-imap/v2§\n", ""},
+		{"libraries", "plugins/conserve/internal/intake/a.go", "package intake\nimport _ §github.com/emersion/go-imap/v2§\n", "only internal/mailbox may import"},
 		{"libraries", "milter/internal/wire/a.go", "package wire\nimport _ §github.com/emersion/go-milter§\n", ""},
 		{"libraries", "policy/a.go", "package policy\nimport _ §example.org/new/thing/v2§\n", "one library, one package"},
 		{"keys", "milter/a.go", "package milter\nimport _ §crypto/rsa§\n", "only signer may import crypto/rsa"},

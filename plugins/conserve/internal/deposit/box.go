@@ -7,6 +7,7 @@
 package deposit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -20,7 +21,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/fsx"
 )
 
@@ -122,14 +125,30 @@ func (b *Box) Take(r Record, content io.Reader) (kept Record, fresh bool, err er
 	if ok {
 		return again(found, r, content)
 	}
-	path := b.contentPath(r)
-	if err := fsx.Folder(filepath.Dir(path), 0o700); err != nil {
-		return Record{}, false, err
-	}
-	if err := fsx.Write(path, 0o600, func(w io.Writer) error { return copyExactly(w, content, r) }); err != nil {
+	if err := b.write(r, content); err != nil {
 		return Record{}, false, err
 	}
 	return b.enter(r)
+}
+
+// tries is how often a folder is made anew that another process removes, as it is empty, before there is anything in it.
+const tries = 100
+
+func (b *Box) write(r Record, content io.Reader) error {
+	path := b.contentPath(r)
+	for try := 1; ; try++ {
+		begun := false
+		err := fsx.Folder(filepath.Dir(path), 0o700)
+		if err == nil {
+			err = fsx.Write(path, 0o600, func(w io.Writer) error {
+				begun = true // there is a file in the folder: it stays
+				return copyExactly(w, content, r)
+			})
+		}
+		if begun || try == tries || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 }
 
 // enter writes the record, which makes the deposit.
@@ -231,45 +250,74 @@ func (b *Box) Groups() ([]Group, error) {
 	return groups, nil
 }
 
-// Members lists what a group has in no package, in the order of time and key.
-func (b *Box) Members(g Group) ([]Record, error) {
-	entries, err := os.ReadDir(b.GroupDir(g))
+// Each calls fn for what a group has in no package, in no order; it holds none of it.
+func (b *Box) Each(g Group, fn func(Record) error) (err error) {
+	folder, err := os.Open(b.GroupDir(g))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var members []Record
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".eml")
-		if !ok {
-			continue
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	for {
+		entries, err := folder.ReadDir(1000)
+		for _, e := range entries {
+			if err := b.member(e.Name(), fn); err != nil {
+				return err
+			}
 		}
-		r, ok, err := b.read(name)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
-			return nil, err
-		}
-		if ok && r.Package == "" {
-			members = append(members, r)
+			return err
 		}
 	}
+}
+
+// member calls fn for the record of a file of a group.
+func (b *Box) member(file string, fn func(Record) error) error {
+	name, ok := strings.CutSuffix(file, ".eml")
+	if !ok {
+		return nil
+	}
+	r, ok, err := b.read(name)
+	if err == nil && ok && r.Package == "" {
+		err = fn(r)
+	}
+	return err
+}
+
+// Members lists what a group has in no package, in the order of time and key.
+func (b *Box) Members(g Group) ([]Record, error) {
+	var members []Record
+	err := b.Each(g, func(r Record) error {
+		members = append(members, r)
+		return nil
+	})
 	slices.SortFunc(members, func(a, b Record) int {
 		if a.Time != b.Time {
-			return int(a.Time - b.Time)
+			return cmp.Compare(a.Time, b.Time)
 		}
 		return strings.Compare(a.Key, b.Key)
 	})
-	return members, nil
+	return members, err
 }
 
+// abandoned is how old a file must be that was being written before it is taken for that of a process that was killed.
+const abandoned = time.Hour
+
 // Close removes the folder of a group when there is nothing left in it but what is preserved: of two calls with one key the
-// slower may have written after the faster had its content in a package.
+// slower may have written after the faster had its content in a package; and what a process was writing when it was killed.
 func (b *Box) Close(g Group) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entries, _ := os.ReadDir(b.GroupDir(g)) // what cannot be read stays
 	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.Name()[0] == '.' && (clock.System{}).Now().Sub(info.ModTime()) > abandoned {
+			_ = fsx.Remove(filepath.Join(b.GroupDir(g), e.Name())) // it is tried again
+		}
 		if name, ok := strings.CutSuffix(e.Name(), ".eml"); ok {
 			if r, ok, err := b.read(name); ok && err == nil && r.Package != "" {
 				_ = fsx.Remove(filepath.Join(b.GroupDir(g), e.Name())) // it is tried again

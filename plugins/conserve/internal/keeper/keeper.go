@@ -40,6 +40,8 @@ type Keeper struct {
 	Delay     time.Duration  // after midnight, for what is late
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// Books is locked while documents go from the spool into a package that is entered, when both or none would count.
+	Books sync.Locker
 
 	mu      sync.Mutex
 	state   State
@@ -212,10 +214,8 @@ func (k *Keeper) carryOut(ctx context.Context, p *pass, g deposit.Group, plan pa
 			return err
 		}
 	}
-	for i, m := range plan.Members {
-		if err := k.Box.File(m, plan.Name(), pack.Object(i)); err != nil {
-			return err
-		}
+	if err := k.file(plan, entered); err != nil {
+		return err
 	}
 	for _, what := range []string{"p7m", "tsr", "parts", "plan"} {
 		if err := fsx.Remove(k.path(g, plan.Number, what)); err != nil {
@@ -241,7 +241,25 @@ func (k *Keeper) put(ctx context.Context, p *pass, g deposit.Group, plan pack.Pl
 		p.store = k.reach(ctx) // is it this package alone?
 		return fmt.Errorf("the store: %w", err)
 	}
-	return k.Catalogue.Enter(Entry{Mailbox: plan.Mailbox, Day: plan.Day, Number: plan.Number, Items: int64(len(plan.Members)), Bytes: plan.Bytes()})
+	return nil
+}
+
+// file enters a package that is stored, and files its documents.
+func (k *Keeper) file(plan pack.Plan, entered bool) error {
+	k.Books.Lock()
+	defer k.Books.Unlock()
+	if !entered {
+		entry := Entry{Mailbox: plan.Mailbox, Day: plan.Day, Number: plan.Number, Items: int64(len(plan.Members)), Bytes: plan.Bytes()}
+		if err := k.Catalogue.Enter(entry); err != nil {
+			return err
+		}
+	}
+	for i, m := range plan.Members {
+		if err := k.Box.File(m, plan.Name(), pack.Object(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seal signs and stamps. What was made once is on disk and taken from there, all of it: of a package that is half in the

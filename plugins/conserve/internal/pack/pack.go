@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/intake"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/sincro"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/store"
 )
@@ -66,9 +67,17 @@ func (p Plan) Index() ([]byte, error) {
 	x := sincro.Index{ID: p.Name() + "/" + Index, Volume: p.Name(), Label: "Pacchetto di archiviazione " + p.Mailbox + " " + p.Day,
 		Version: p.Version, Holder: p.Mailbox, Preserver: p.Owner, PreserverID: p.OwnerID, Document: p.Manual, Created: p.Created}
 	for i, m := range p.Members {
-		x.Files = append(x.Files, sincro.File{ID: m.Key, Path: Object(i), MediaType: m.MediaType, SHA256: m.SHA256, Event: m.Event})
+		x.Files = append(x.Files, sincro.File{ID: m.Key, Path: Object(i), MediaType: m.MediaType, SHA256: m.SHA256, Event: described(m)})
 	}
 	return x.Marshal()
+}
+
+// described is the event, and for what was imported on another day than its own when it came into the mailbox.
+func described(m deposit.Record) string {
+	if !strings.HasPrefix(m.Event, intake.Imported) {
+		return m.Event
+	}
+	return m.Event + ", in the mailbox since " + time.Unix(m.Time, 0).UTC().Format(time.RFC3339)
 }
 
 // Parts are what makes a package of a plan.
