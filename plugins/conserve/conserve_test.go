@@ -135,12 +135,14 @@ func (w *world) config() string {
 	if len(w.s.Space) > 0 {
 		lines += "space = " + string(w.s.Space) + "\n"
 	}
+	b := w.s.StoreS3
+	if b == nil {
+		lines += fmt.Sprintf("store_directory = %q\n", w.s.StoreDirectory)
+	}
 	lines += w.more
-	if b := w.s.StoreS3; b != nil {
+	if b != nil {
 		lines += fmt.Sprintf("[store_s3]\nendpoint = %q\nregion = %q\nbucket = %q\nprefix = %q\naccess_key_file = %q\nsecret_key_file = %q\nauthorities = %q\n",
 			b.Endpoint, b.Region, b.Bucket, b.Prefix, b.AccessKeyFile, b.SecretKeyFile, b.Authorities)
-	} else {
-		lines += fmt.Sprintf("store_directory = %q\n", w.s.StoreDirectory)
 	}
 	good(w.t, os.WriteFile(w.file("c.toml"), []byte(lines), 0o600))
 	return w.file("c.toml")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func newWork(t *testing.T, dir string) *work {
 	c := &conservetest.Clock{}
 	return &work{t: t, place: place, clock: c, Keeper: &keeper.Keeper{Box: b, Catalogue: keeper.Catalogue(filepath.Join(dir, "state", "catalogue")),
 		Store: store.Directory(filepath.Join(dir, "store")), Stamps: place.Verifier.Stamps, Key: place.Key, Parts: place.Parts, Owner: "Alfa S.p.A.", Version: "1",
-		Zone: zone, Delay: 30 * time.Minute, Clock: c, Log: slog.New(slog.DiscardHandler)}}
+		Zone: zone, Delay: 30 * time.Minute, Clock: c, Log: slog.New(slog.DiscardHandler), Books: &sync.Mutex{}}}
 }
 
 func (w *work) take(mailbox, day string, keys ...string) {
