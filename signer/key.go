@@ -50,19 +50,24 @@ func NewKey(s crypto.Signer, chain []*x509.Certificate) (Key, error) {
 
 // NewRemoteKey makes a Key of what another process holds: sign returns the RSA PKCS#1 v1.5 signature of a SHA-256 digest. The
 // certificates are as for [NewKey]. Each signature is held against the first of them: one that is wrong never leaves, it is
-// [ErrKey]. sign MUST be safe for concurrent use.
-func NewRemoteKey(sign func(ctx context.Context, digest []byte) ([]byte, error), chain []*x509.Certificate) (Key, error) {
+// [ErrKey]. failed, which may be nil, is told why there was no signature, unless the caller gave up. Both functions MUST be safe
+// for concurrent use.
+func NewRemoteKey(sign func(ctx context.Context, digest []byte) ([]byte, error), chain []*x509.Certificate, failed func(context.Context, error)) (Key, error) {
 	public, err := publicKey(chain)
 	if err != nil {
 		return nil, err
 	}
-	return &remoteKey{sign: sign, public: public, chain: chain}, nil
+	if failed == nil {
+		failed = func(context.Context, error) {}
+	}
+	return &remoteKey{sign: sign, public: public, chain: chain, failed: failed}, nil
 }
 
 type remoteKey struct {
 	sign   func(context.Context, []byte) ([]byte, error)
 	public *rsa.PublicKey
 	chain  []*x509.Certificate
+	failed func(context.Context, error)
 }
 
 var _ Key = (*remoteKey)(nil)
@@ -72,6 +77,14 @@ func (k *remoteKey) Certificates() []*x509.Certificate { return k.chain }
 
 // Sign implements Key.
 func (k *remoteKey) Sign(ctx context.Context, digest []byte) ([]byte, error) {
+	signature, err := k.verified(ctx, digest)
+	if err != nil && ctx.Err() == nil {
+		k.failed(ctx, err)
+	}
+	return signature, err
+}
+
+func (k *remoteKey) verified(ctx context.Context, digest []byte) ([]byte, error) {
 	if len(digest) != sha256.Size {
 		return nil, fmt.Errorf("%w: a digest of %d bytes", ErrKey, len(digest))
 	}

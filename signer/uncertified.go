@@ -26,7 +26,7 @@ func Uncertified(ctx context.Context, modulus, exponent []byte, sign func(ctx co
 		public.E = int(e.Int64())
 	}
 	of := &x509.Certificate{PublicKey: public}
-	key, err := NewRemoteKey(sign, []*x509.Certificate{of})
+	key, err := NewRemoteKey(sign, []*x509.Certificate{of}, nil)
 	if err != nil {
 		return nil, err
 	}

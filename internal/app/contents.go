@@ -110,7 +110,7 @@ func away(cert string) (*x509.Certificate, signer.Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err := signer.NewRemoteKey(func(context.Context, []byte) ([]byte, error) { return nil, errors.New("the key is in a plug-in") }, chain)
+	key, err := signer.NewRemoteKey(func(context.Context, []byte) ([]byte, error) { return nil, errors.New("the key is in a plug-in") }, chain, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", cert, err)
 	}

@@ -84,7 +84,7 @@ func askDevice(ctx context.Context, c *config.Config, d Deps) *device {
 
 // remote is the key as a signer of what its certificate verifies.
 func (k pluginKey) remote(by plugins.KeyHolder) (signer.Key, error) {
-	return signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) { return by.Sign(ctx, k.id, digest) }, k.chain)
+	return signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) { return by.Sign(ctx, k.id, digest) }, k.chain, nil)
 }
 
 // proves has the key sign.

@@ -98,30 +98,15 @@ func (l loader) firstFit(by host.Key, keys []pluginKey, p *parts) (signer.Key, e
 
 // held signs with one key of a plug-in.
 func (l loader) held(by host.Key, id string, chain []*x509.Certificate) (signer.Key, error) {
-	key, err := signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) {
+	return signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) {
 		_, done := l.plugins.use() // a reload waits for it
 		defer done()
 		return by.Sign(ctx, id, digest)
-	}, chain)
-	if err != nil {
-		return nil, err
-	}
-	return alarming{key, l.deps.Log, l.plugins.metrics}, nil
+	}, chain, l.keyFailed)
 }
 
-// alarming is a key behind a plug-in: that it does not sign is for a person to know, while all that needs it is answered 451.
-type alarming struct {
-	signer.Key
-	log     *slog.Logger
-	metrics *metrics.Metrics
-}
-
-// Sign implements signer.Key.
-func (a alarming) Sign(ctx context.Context, digest []byte) ([]byte, error) {
-	signature, err := a.Key.Sign(ctx, digest)
-	if err != nil && ctx.Err() == nil {
-		a.metrics.Count(metrics.Alarms, "key")
-		a.log.ErrorContext(ctx, "the key does not sign; nothing is certified", slog.Bool("alarm", true), slog.Any("error", err))
-	}
-	return signature, err
+// keyFailed: that a key behind a plug-in does not sign is for a person to know, while all that needs it is answered 451.
+func (l loader) keyFailed(ctx context.Context, err error) {
+	l.plugins.metrics.Count(metrics.Alarms, "key")
+	l.deps.Log.ErrorContext(ctx, "the key does not sign; nothing is certified", slog.Bool("alarm", true), slog.Any("error", err))
 }

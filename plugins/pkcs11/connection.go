@@ -163,7 +163,7 @@ func (c *connection) find(w wanted) (heldKey, error) {
 			return heldKey{}, err
 		}
 	}
-	proved, err := signer.NewRemoteKey(func(_ context.Context, digest []byte) ([]byte, error) { return held.sign(digest) }, held.chain)
+	proved, err := signer.NewRemoteKey(func(_ context.Context, digest []byte) ([]byte, error) { return held.sign(digest) }, held.chain, nil)
 	if err != nil {
 		return heldKey{}, err
 	}

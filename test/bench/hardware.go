@@ -234,7 +234,7 @@ func (t benchToken) sealing(ctx context.Context, label, module string) (sign fun
 	}
 	key, err := signer.NewRemoteKey(func(ctx context.Context, digest []byte) ([]byte, error) {
 		return by.Sign(ctx, entries[0].ID, digest)
-	}, []*x509.Certificate{cert})
+	}, []*x509.Certificate{cert}, nil)
 	return func(text string) error {
 		draft, err := signer.NewDraft(hardwareMessage(text))
 		if err != nil {

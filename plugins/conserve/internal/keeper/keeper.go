@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
@@ -244,6 +246,9 @@ func (k *Keeper) put(ctx context.Context, p *pass, g deposit.Group, plan pack.Pl
 	return nil
 }
 
+// filedAtATime is how many documents are filed at a time: the disk flushes for all who wait at once.
+const filedAtATime = 16
+
 // file enters a package that is stored, and files its documents.
 func (k *Keeper) file(plan pack.Plan, entered bool) error {
 	k.Books.Lock()
@@ -254,12 +259,12 @@ func (k *Keeper) file(plan pack.Plan, entered bool) error {
 			return err
 		}
 	}
+	var group errgroup.Group
+	group.SetLimit(filedAtATime)
 	for i, m := range plan.Members {
-		if err := k.Box.File(m, plan.Name(), pack.Object(i)); err != nil {
-			return err
-		}
+		group.Go(func() error { return k.Box.File(m, plan.Name(), pack.Object(i)) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // seal signs and stamps. What was made once is on disk and taken from there, all of it: of a package that is half in the

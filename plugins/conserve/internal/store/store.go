@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ceralacca/ceralacca/internal/fsx"
 )
 
@@ -76,13 +78,8 @@ func (d Directory) Put(ctx context.Context, name string, files []File) error {
 	if err := os.RemoveAll(aside); err != nil { // of a process that was killed
 		return err
 	}
-	for _, f := range files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := put(filepath.Join(aside, filepath.FromSlash(f.Name)), f); err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
-		}
+	if err := putAll(ctx, aside, files); err != nil {
+		return err
 	}
 	if err := fsx.Folder(filepath.Dir(target), 0o750); err != nil {
 		return err
@@ -91,6 +88,26 @@ func (d Directory) Put(ctx context.Context, name string, files []File) error {
 		return err
 	}
 	return sync(filepath.Dir(target))
+}
+
+// atATime is how many files are written at a time: the disk flushes for all who wait at once.
+const atATime = 16
+
+func putAll(ctx context.Context, aside string, files []File) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atATime)
+	for _, f := range files {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := put(filepath.Join(aside, filepath.FromSlash(f.Name)), f); err != nil {
+				return fmt.Errorf("%s: %w", f.Name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 func put(path string, f File) error {
