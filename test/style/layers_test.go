@@ -141,7 +141,7 @@ var homes = map[string]string{
 	"github.com/santhosh-tekuri":          "plugins/host",
 	"github.com/ThalesGroup/crypto11":     "plugins/pkcs11",
 	"github.com/miekg/pkcs11":             "plugins/pkcs11",
-	"github.com/minio/minio-go":          "plugins/conserve/internal/s3",
+	"github.com/minio/minio-go":           "plugins/conserve/internal/s3",
 	"google.golang.org/grpc":              "plugins/host",
 	"google.golang.org/protobuf":          "plugins/host",
 }
