@@ -128,7 +128,7 @@ func (s settings) dovecot() (imap.Server, error) {
 func mine(folder string) error {
 	info, err := os.Stat(folder)
 	if err != nil {
-		return fmt.Errorf("the state cannot be read: %w", err)
+		return fmt.Errorf("the state cannot be read; the plug-in makes it when it starts for the first time: %w", err)
 	}
 	owner := strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid))
 	if owner == strconv.Itoa(os.Geteuid()) {

@@ -72,7 +72,7 @@ func Open(dir string) (*Box, error) {
 // Existing is the box of a folder that Open has made before, for who only reads: it makes nothing.
 func Existing(dir string) (*Box, error) {
 	if _, err := os.Stat(filepath.Join(dir, "spool")); err != nil {
-		return nil, fmt.Errorf("the state cannot be read: %w", err)
+		return nil, fmt.Errorf("the state cannot be read; the plug-in makes it when it starts for the first time: %w", err)
 	}
 	return &Box{dir: dir}, nil
 }

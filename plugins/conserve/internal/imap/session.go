@@ -40,8 +40,11 @@ func (s *Session) Alive() bool {
 
 // fault prefers why the connection was closed to that it was.
 func (s *Session) fault(err error) error {
-	if s.ctx.Err() != nil {
+	switch {
+	case s.ctx.Err() != nil:
 		err = s.ctx.Err()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("the server ended the session, its log says why; is the mailbox there? %w", err)
 	}
 	return fmt.Errorf("imap: %w", err)
 }
