@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -94,20 +95,21 @@ func (d Directory) Put(ctx context.Context, name string, files []File) error {
 const atATime = 16
 
 func putAll(ctx context.Context, aside string, files []File) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(atATime)
+	var ended error
 	for _, f := range files {
+		if ended = running.Err(); ended != nil { // by the caller, or by one that failed, of which Wait tells
+			break
+		}
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
 			if err := put(filepath.Join(aside, filepath.FromSlash(f.Name)), f); err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	return cmp.Or(group.Wait(), ended)
 }
 
 func put(path string, f File) error {
