@@ -198,6 +198,10 @@ func (s *Session) fetch(spans []Span, section *imap.FetchItemBodySection, fn fun
 	command := s.c.Fetch(set, &imap.FetchOptions{UID: true, InternalDate: true, RFC822Size: true, BodySection: []*imap.FetchItemBodySection{section}})
 	for data := command.Next(); data != nil; data = command.Next() {
 		if err := one(data, fn); err != nil {
+			if errors.Is(err, errCut) { // the library reads on by itself, and nobody else may
+				s.Close()
+				return s.fault(err)
+			}
 			go s.Close()        // it waits for the text in hand to be read
 			_ = command.Close() // reads it, and the rest, until the session ends
 			return s.fault(err)
@@ -238,6 +242,9 @@ func one(data *imapclient.FetchMessageData, fn func(Message, io.Reader) error) e
 	return nil
 }
 
+// errCut says that the connection ended within a text.
+var errCut = fmt.Errorf("a text breaks off: %w", io.ErrUnexpectedEOF)
+
 // whole reads a text, and says so when it ends too early: the library takes the end of a connection for that of the text.
 type whole struct {
 	r    io.Reader
@@ -248,7 +255,7 @@ func (w *whole) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
 	w.left -= int64(n)
 	if errors.Is(err, io.EOF) && w.left > 0 {
-		err = io.ErrUnexpectedEOF
+		err = errCut
 	}
 	return n, err
 }

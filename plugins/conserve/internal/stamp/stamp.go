@@ -89,7 +89,12 @@ func (a Authority) Check(answer, data []byte) (time.Time, error) {
 // check leaves two things of a stamp alone, knowingly. The policy: none was asked for, and which one an authority stamps under
 // is what its customer has agreed with it. The accuracy: what is proved is that the data was there by about that time, and
 // no rule of ours hangs on a second.
-func (a Authority) check(answer, data []byte) (*timestamp.Timestamp, error) {
+func (a Authority) check(answer, data []byte) (t *timestamp.Timestamp, err error) {
+	defer func() {
+		if cause := recover(); cause != nil { // the library does so at some that are cut off
+			t, err = nil, fmt.Errorf("%w: it is malformed (%v)", ErrStamp, cause)
+		}
+	}()
 	if len(answer) > most { // what nests without end would end the process
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrStamp, len(answer))
 	}
@@ -97,7 +102,7 @@ func (a Authority) check(answer, data []byte) (*timestamp.Timestamp, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := timestamp.Parse(content)
+	t, err = timestamp.Parse(content)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStamp, err)
 	}
