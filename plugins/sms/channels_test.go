@@ -113,6 +113,7 @@ func TestRealSmsdTakesTheFile(t *testing.T) {
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the group that it made, and nothing else
 		_ = cmd.Wait()
+		_ = os.Remove(fmt.Sprintf("/tmp/mm_smsd_%d.sem", cmd.Process.Pid)) // which only an smsd that ends by itself removes
 	})
 	s, err := newSpool(spoolSettings{filepath.Join(dir, "outgoing"), filepath.Join(dir, "staging")})
 	if err != nil {
