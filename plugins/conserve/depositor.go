@@ -120,7 +120,7 @@ func (d *depositor) Deposit(_ context.Context, b plugins.Bundle, content *plugin
 	}
 	defer func() { _ = source.Close() }() // it was only read
 	if !keep {
-		_, err := io.Copy(io.Discard, source)
+		_, err := io.Copy(io.Discard, content) // of which nothing is left where a copy was made
 		return plugins.Effect{Outcome: plugins.Done, Reference: notKept}, err
 	}
 	return d.take(b, source)

@@ -14,6 +14,7 @@
 //   - internal/imap: Dovecot, as its master user
 //   - internal/intake: old mail out of mailboxes into the deposits
 //   - internal/archive: the security archive, a box of its own that is never packaged
+//   - internal/journal: small records as files
 //   - internal/restoration: out of the archive back into mailboxes
 //   - this package: configuration, rules, space, the contract, the commands
 //

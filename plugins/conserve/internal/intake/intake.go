@@ -144,7 +144,7 @@ func (r *run) inTime(at time.Time) bool {
 type part struct {
 	name  string
 	spans []imap.Span
-	journal
+	progress
 }
 
 // survey finds the folders, and what of each was not looked at before.
@@ -197,7 +197,7 @@ func (r *run) look(name string) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
-	j, err := r.readJournal(name, validity)
+	j, err := r.readProgress(name, validity)
 	if err != nil {
 		return part{}, err
 	}
@@ -209,7 +209,7 @@ func (r *run) look(name string) (part, error) {
 		q.Before = r.Before.AddDate(0, 0, 2)
 	}
 	spans, err := r.session.Search(q)
-	return part{name: name, spans: spans, journal: j}, err
+	return part{name: name, spans: spans, progress: j}, err
 }
 
 func count(spans []imap.Span) (n int64) {

@@ -56,7 +56,7 @@ func (r *run) folder(p part) error {
 		}
 	}
 	if len(again) > 0 && len(p.spans) == 0 && !r.DryRun {
-		return r.writeJournal(p.journal)
+		return r.writeProgress(p.progress)
 	}
 	return r.spans(&p)
 }
@@ -76,7 +76,7 @@ func (r *run) spans(p *part) error {
 		if r.DryRun {
 			return nil
 		}
-		return r.writeJournal(p.journal)
+		return r.writeProgress(p.progress)
 	}
 	for _, span := range p.spans {
 		for uid := uint64(span.First); uid <= uint64(span.Last); uid++ {

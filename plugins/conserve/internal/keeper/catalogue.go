@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/journal"
 )
 
 // Catalogue is the folder with an entry for each package that is preserved: MAILBOX/DAY-NUMBER.json.
@@ -31,15 +31,7 @@ func (c Catalogue) path(mailbox, day string, number int) string {
 
 // Enter makes an entry, for good.
 func (c Catalogue) Enter(e Entry) error {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	path := c.path(e.Mailbox, e.Day, e.Number)
-	if err := fsx.Folder(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return fsx.WriteBytes(path, 0o600, text)
+	return journal.Write(c.path(e.Mailbox, e.Day, e.Number), e)
 }
 
 // Has says whether there is an entry.

@@ -3,15 +3,11 @@ package restoration
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/ceralacca/ceralacca/internal/fsx"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/deposit"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/journal"
 )
 
 // book is the journal of a mailbox.
@@ -42,7 +38,7 @@ func (b book) path(parts ...string) string {
 // begin decides the folder: the one that is named, or that of the same question where it was stopped, or the preset one.
 func (b book) begin(question, named, preset string) (folder string, err error) {
 	var open unfinished
-	if err := readJSON(b.path("unfinished.json"), &open); err != nil {
+	if err := journal.Read(b.path("unfinished.json"), &open); err != nil {
 		return "", err
 	}
 	switch {
@@ -51,13 +47,13 @@ func (b book) begin(question, named, preset string) (folder string, err error) {
 	case open.Question == question:
 		return open.Folder, nil
 	}
-	return preset, writeJSON(b.path("unfinished.json"), unfinished{Question: question, Folder: preset})
+	return preset, journal.Write(b.path("unfinished.json"), unfinished{Question: question, Folder: preset})
 }
 
 // end forgets what begin has noted.
 func (b book) end() error {
 	var open unfinished
-	if err := readJSON(b.path("unfinished.json"), &open); err != nil || open.Folder != b.folder {
+	if err := journal.Read(b.path("unfinished.json"), &open); err != nil || open.Folder != b.folder {
 		return err
 	}
 	return fsx.Remove(b.path("unfinished.json"))
@@ -72,36 +68,10 @@ func (b book) pagePath(day string) string {
 func (b book) read(day string) (page, error) {
 	fresh := page{Folder: b.folder, Day: day, Validity: b.validity}
 	var p page
-	if err := readJSON(b.pagePath(day), &p); err != nil || p.Validity != b.validity {
+	if err := journal.Read(b.pagePath(day), &p); err != nil || p.Validity != b.validity {
 		return fresh, err
 	}
 	return p, nil
 }
 
-func (b book) write(p page) error { return writeJSON(b.pagePath(p.Day), p) }
-
-// readJSON leaves v as it is where there is no file.
-func readJSON(path string, v any) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, v)
-	}
-	if err != nil {
-		return fmt.Errorf("the journal %s: %w", path, err)
-	}
-	return nil
-}
-
-func writeJSON(path string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	if err := fsx.Folder(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return fsx.WriteBytes(path, 0o600, text)
-}
+func (b book) write(p page) error { return journal.Write(b.pagePath(p.Day), p) }
