@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ceralacca/ceralacca/deploy/lab/pki"
-	"github.com/ceralacca/ceralacca/deploy/lab/tsa"
 	"github.com/ceralacca/ceralacca/internal/clock"
 	"github.com/ceralacca/ceralacca/plugins"
+	"github.com/ceralacca/ceralacca/plugins/conserve/internal/conservetest"
 	"github.com/ceralacca/ceralacca/plugins/conserve/internal/pack"
 )
 
@@ -37,7 +34,7 @@ type world struct {
 	t     *testing.T
 	dir   string
 	s     settings
-	down  atomic.Bool // the authority
+	place *conservetest.Place
 	clock *hand
 	more  string // of the configuration
 }
@@ -55,28 +52,9 @@ func newWorld(t *testing.T) *world {
 	good(t, os.Chmod(dir, 0o755))
 	w := &world{t: t, dir: dir, clock: &hand{}}
 	w.clock.at.Store(noon.Unix())
-	now := clock.System{}.Now()
-	authority, err := pki.NewAuthority("Lab CA", now)
-	good(t, err)
-	pair, err := authority.Signing("Alfa S.p.A.", "conserve@alfa.example")
-	good(t, err)
-	key, err := pair.KeyPEM()
-	good(t, err)
-	stamps, err := tsa.New(w.path("tsa"), now, tsa.Good())
-	good(t, err)
-	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		if w.down.Load() {
-			http.Error(out, "down", http.StatusServiceUnavailable)
-			return
-		}
-		stamps.ServeHTTP(out, r)
-	}))
-	t.Cleanup(server.Close)
-	for name, text := range map[string][]byte{"cert.pem": pair.CertPEM(), "key.pem": key, "ca.pem": authority.CertPEM()} {
-		good(t, os.WriteFile(filepath.Join(w.dir, name), text, 0o600))
-	}
+	w.place = conservetest.NewIn(t, dir)
 	w.s = settings{Folder: w.path("state"), Owner: "Alfa S.p.A.", Certificate: w.file("cert.pem"), Key: w.file("key.pem"), Signers: w.file("ca.pem"),
-		StampURL: server.URL, StampAuthorities: stamps.CA(), StoreDirectory: w.path("store")}
+		StampURL: w.place.StampURL, StampAuthorities: w.place.StampCA, StoreDirectory: w.path("store")}
 	return w
 }
 
@@ -172,11 +150,11 @@ func TestDayBecomesAPackage(t *testing.T) {
 		t.Error("a package before midnight")
 	}
 	w.midnight()
-	w.down.Store(true)
+	w.place.Down.Store(true)
 	if d.keeper.Pass(t.Context()) == nil || w.state(d, "one") != plugins.Pending {
 		t.Error("preserved without a time stamp")
 	}
-	w.down.Store(false)
+	w.place.Down.Store(false)
 	good(t, d.keeper.Pass(t.Context()))
 	w.deposit(d, bundle("late", "delivered"))
 	w.deposit(d, bundle("one", "delivered")) // again, from a host that did not hear the answer

@@ -26,6 +26,9 @@ import (
 
 // Place has what packages are made with. The authorities are real, and their certificates good for years from now.
 type Place struct {
+	Dir      string // cert.pem and key.pem of who signs, ca.pem of his authority
+	StampURL string
+	StampCA  string // file
 	Key      signer.Key
 	Parts    pack.Parts // the authorities and the instructions
 	Verifier pack.Verifier
@@ -44,7 +47,13 @@ func Good(t testing.TB, err error) {
 // New makes a place, for as long as the test runs.
 func New(t testing.TB) *Place {
 	t.Helper()
-	dir, now, p := t.TempDir(), clock.System{}.Now(), &Place{}
+	return NewIn(t, t.TempDir())
+}
+
+// NewIn is New in a folder that is there.
+func NewIn(t testing.TB, dir string) *Place {
+	t.Helper()
+	now, p := clock.System{}.Now(), &Place{Dir: dir}
 	authority, err := pki.NewAuthority("Lab CA", now)
 	Good(t, err)
 	pair, err := authority.Signing("Alfa S.p.A.", "conserve@alfa.example")
@@ -72,6 +81,7 @@ func New(t testing.TB) *Place {
 		stamps.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
+	p.StampURL, p.StampCA = server.URL, stamps.CA()
 	p.Verifier.Stamps = stamp.Authority{URL: server.URL, Roots: roots, HTTP: server.Client()}
 	p.Parts = pack.Parts{SignerCA: authority.CertPEM(), StampCA: signer.EncodeCertificates(roots), Readme: pack.Instructions()}
 	return p
